@@ -1,7 +1,8 @@
 """How likely the Markov generator makes each item of a category, given the user's items so far.
 
-`Successors` knows which items follow an item most often, exactly; `Chain` is for counts with noise,
-of which single pairs say little (see `label_chain`).
+`Chain` knows how much likelier an item is after others of its category, also where single pairs say
+little (see `label_chain`). `Successors`, without a budget, knows as well which items follow an item
+most often.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from generators.sequences import feature_layout as layout
 from generators.validation import array
 
 RECENT = 16  # last items of a user among which those of a category are looked for
+STRENGTHS = 2.0 ** np.arange(1, 15)  # rows that are tried, see `learn_strength`
+MOST_TRIED = 20_000  # rows on which
 
 
 class ItemWeights(Protocol):
@@ -55,9 +58,8 @@ class ItemWeights(Protocol):
 def learn_successors(
     user: np.ndarray, before: np.ndarray, item: np.ndarray, category: np.ndarray, *, most: int
 ) -> dict[str, np.ndarray]:
-    """Return the tables of `Successors`, from fresh items (n,), the item before each, and its user.
+    """Return tables of `Successors`, from fresh items (n,), the item before each, and its user.
 
-    "popularity" are the counts of items, (n_items,).
     "successor" and "successor_count" are the `most` frequent items after each item, (n_items, most)
     codes, 0 = none, and their counts. A pair of a single user is left out: it would identify that
     user. "successor_rest" are the counts of all others, (n_items, 2): in the category of the item
@@ -79,21 +81,57 @@ def learn_successors(
     successor_count[first[kept], rank[kept]] = count[kept]
     rest = np.bincount(2 * first + other, count * ~kept, minlength=2 * size)
     return {
-        "popularity": np.bincount(item, minlength=size).astype(np.float32),
         "successor": successor,
         "successor_count": successor_count,
         "successor_rest": rest.reshape(size, 2).astype(np.float32),
     }
 
 
+def learn_strength(
+    chain: Chain, user: np.ndarray, items: np.ndarray, fresh: np.ndarray, *, least: float
+) -> float:
+    """Return how many rows after an item the chain is worth beside the counts of its successors.
+
+    It is the number under which fresh items are likeliest, each given the counts of all others: a
+    log in which one episode follows the other asks for few rows, one in which items follow each
+    other by taste for many. It is found on some of the rows.
+
+    Args:
+        user, items: (n,) of all rows, items as codes, 0 = none.
+        fresh: (n,) bool, is the row's item no copy?
+        least: rows that the chain is worth at the least.
+    """
+    before, earlier = _before_rows(user, items, chain.category, len(POWERS))
+    size = len(chain.category)
+    used = fresh & (before > 0) & (items > 0)
+    of_pair, of_group = (
+        np.unique(before[used] * size + of, return_inverse=True)[1]
+        for of in (items[used], chain.category[items[used]])
+    )
+    count, total = np.bincount(of_pair)[of_pair] - 1.0, np.bincount(of_group)[of_group] - 1.0
+    rows = np.flatnonzero(used)
+    some = np.unique(np.linspace(0, len(rows) - 1, min(MOST_TRIED, len(rows))).astype(np.int64))
+    if not len(some):
+        return least
+    rows, count, total = rows[some], count[some], total[some]
+    order = np.argsort(chain.category[items[rows]], kind="stable")
+    rows, count, total = rows[order], count[order], total[order]
+    category = chain.category[items[rows]]
+    share = chain.shares(category, earlier[rows])
+    base = share[np.arange(len(rows)), items[rows] - chain.start[category]]
+    tried = np.maximum(least, STRENGTHS)
+    told = [np.log((count + s * base) / (total + s)).sum() for s in tried]
+    return float(tried[int(np.argmax(told))])
+
+
 def restored_successors(arrays: dict[str, np.ndarray], n_items: int) -> dict[str, np.ndarray]:
-    """Return what `learn_successors` returned, from the arrays of a saved model."""
+    """Return the tables of `Successors` from the arrays of a saved model."""
     tables: dict[str, np.ndarray] = {}
     counts = {
-        "popularity": ((n_items,), "float32"),
         "successor": ((n_items, None), "int32"),
         "successor_count": ((n_items, None), "float32"),
         "successor_rest": ((n_items, 2), "float32"),
+        "strength": ((1,), "float32"),
     }
     for name, (shape, dtype) in counts.items():
         high = n_items - 1 if name == "successor" else MOST_COUNTED
@@ -102,72 +140,12 @@ def restored_successors(arrays: dict[str, np.ndarray], n_items: int) -> dict[str
     return tables
 
 
-class Successors:
-    """Counts after the item before, plus the popularity in the category.
-
-    The popularity has the weight of the rows after the item whose successors are not kept, in its
-    own category and in others, and `strength` pseudo-counts. Otherwise the successors that are
-    kept, which are popular items, would have the rows of all.
-    """
-
-    def __init__(self, codec: Codec, tables: Mapping[str, np.ndarray], strength: float) -> None:
-        self.start, self.category = codec.items.start, codec.items.category
-        nothing = np.zeros(codec.items.size, dtype=np.int64)
-        self.level = codec.items.habits.get("price", nothing)
-        self.rest = tables["successor_rest"] + np.float32(strength)
-        self.successor, self.count = tables["successor"], tables["successor_count"]
-        popular, of = tables["popularity"] + 1e-3, codec.items.category
-        popular[0] = 0.0  # no item
-        # (n_items,) weight after any item
-        in_category = np.bincount(of, popular).clip(min=1e-9)
-        self.fresh = (popular / in_category[of]).astype(np.float32)
-        self.share = (in_category / in_category.sum()).astype(np.float32)  # of each category
-
-    def begin(self, users: int) -> None:
-        """See ItemWeights."""
-
-    def weights(
-        self,
-        category: np.ndarray,
-        features: torch.Tensor,
-        rows: np.ndarray,
-        lift: np.ndarray | None,
-    ) -> np.ndarray:
-        """See ItemWeights."""
-        out = _empty(self.start, len(rows))
-        before = features[:, layout.LAST_ITEMS].numpy()
-        own = category == self.category[before]
-        others = self.share[category] / (1 - self.share[self.category[before]]).clip(1e-9)
-        rest = np.where(own, self.rest[before, 0], self.rest[before, 1] * others)
-        _weigh(
-            out,
-            self.start[category],
-            self.start[category + 1],
-            before,
-            rest,
-            self.fresh,
-            self.level,
-            np.ones((len(rows), int(self.level.max()) + 1)) if lift is None else lift,
-            self.successor,
-            self.count,
-        )
-        return out
-
-    def chose(self, code: np.ndarray) -> None:
-        """See ItemWeights."""
-
-    def keep(self, rows: np.ndarray) -> None:
-        """See ItemWeights."""
-
-
 class Chain:
     """Popularity, times how much likelier items are after the user's last ones of the category."""
 
     def __init__(self, codec: Codec, chain: LabelChain) -> None:
         self.start, self.chain = codec.items.start, chain
-        # the chain has no label for the code 0, no item
         self.category = codec.items.category
-        self.place = np.append(-1, chain.place)
 
     def begin(self, users: int) -> None:
         """See ItemWeights."""
@@ -182,14 +160,29 @@ class Chain:
         lift: np.ndarray | None,
     ) -> np.ndarray:
         """See ItemWeights."""
-        out = _empty(self.start, len(rows))
-        earlier = np.full((len(rows), len(POWERS)), -1)
-        _last_of_category(self.recent, rows, category, self.category, self.place, earlier)
+        earlier = np.zeros((len(rows), len(POWERS)), dtype=np.int64)
+        _last_of_category(self.recent, rows, category, self.category, earlier)
+        return self.after(category, earlier)
+
+    def after(self, category: np.ndarray, earlier: np.ndarray) -> np.ndarray:
+        """Return weights (m, width) of the items of ascending categories (m,).
+
+        `earlier` (m, len(POWERS)) are last different items of the category, 0 = none.
+        """
+        out = np.zeros((len(category), int(np.diff(self.start).max())), dtype=np.float32)
+        # the chain has no label for the code 0, no item
+        place = np.append(-1, self.chain.place)[earlier]
         first = np.flatnonzero(np.append(True, category[1:] != category[:-1]))
-        for begin, end in zip(first, [*first[1:], len(rows)], strict=True):
+        for begin, end in zip(first, [*first[1:], len(category)], strict=True):
             of = category[begin]
             column = self.chain.pairs.members[of] + 1 - self.start[of]
-            out[begin:end, column] = self.chain.weights(of, earlier[begin:end])
+            out[begin:end, column] = self.chain.weights(of, place[begin:end])
+        return out
+
+    def shares(self, category: np.ndarray, earlier: np.ndarray) -> np.ndarray:
+        """Return `after`, each row of which sums to 1."""
+        out = self.after(category, earlier)
+        out /= out.sum(1, keepdims=True)
         return out
 
     def chose(self, code: np.ndarray) -> None:
@@ -203,24 +196,69 @@ class Chain:
         self.recent = self.recent[rows]
 
 
+class Successors(Chain):
+    """Counts after the item before, plus what the chain says.
+
+    The chain has the weight of the rows after the item whose successors are not kept, in its own
+    category and in others, and of `strength` more (see `learn_strength`). Otherwise the successors
+    that are kept, which are popular items, would have the rows of all.
+    """
+
+    def __init__(self, codec: Codec, chain: LabelChain, tables: Mapping[str, np.ndarray]) -> None:
+        super().__init__(codec, chain)
+        nothing = np.zeros(codec.items.size, dtype=np.int64)
+        self.level = codec.items.habits.get("price", nothing)
+        self.rest = tables["successor_rest"] + tables["strength"]
+        self.successor, self.count = tables["successor"], tables["successor_count"]
+        in_category = np.bincount(
+            self.category[1:], chain.popularity, minlength=len(self.start) - 1
+        )
+        self.share = (in_category / in_category.sum().clip(1e-9)).astype(
+            np.float32
+        )  # of each category
+
+    def weights(
+        self,
+        category: np.ndarray,
+        features: torch.Tensor,
+        rows: np.ndarray,
+        lift: np.ndarray | None,
+    ) -> np.ndarray:
+        """See ItemWeights."""
+        out = super().weights(category, features, rows, lift)
+        out /= out.sum(1, keepdims=True)
+        before = features[:, layout.LAST_ITEMS].numpy()
+        own = category == self.category[before]
+        others = self.share[category] / (1 - self.share[self.category[before]]).clip(1e-9)
+        rest = np.where(own, self.rest[before, 0], self.rest[before, 1] * others)
+        _weigh(
+            out,
+            self.start[category],
+            self.start[category + 1],
+            before,
+            rest,
+            self.level,
+            np.ones((len(rows), int(self.level.max()) + 1)) if lift is None else lift,
+            self.successor,
+            self.count,
+        )
+        return out
+
+
 def facts_of(items: Items) -> Facts:
     """Return what is publicly known of the items with a code, the code 0 left out."""
     return Facts([of[1:] for of in items.attributes.values()], [items.price[1:]])
 
 
-def _empty(start: np.ndarray, rows: int) -> np.ndarray:
-    return np.zeros((rows, int((start[1:] - start[:-1]).max())), dtype=np.float32)
-
-
 @njit(cache=True)
-def _last_of_category(recent, rows, category, category_of, place, out):
-    """Write places of a user's last different items of a category, the last one first.
+def _last_of_category(recent, rows, category, category_of, out):
+    """Write a user's last different items of a category, the last one first.
 
     Args:
         recent: (n, RECENT) items of all users, 0 = none.
         rows, category: (m,) users that are asked about, and of which category.
-        category_of, place: (n_items,) of each item.
-        out: (m, most) is -1 where there are fewer.
+        category_of: (n_items,) of each item.
+        out: (m, most) is left as it is where there are fewer.
     """
     for k in range(len(rows)):
         found = 0
@@ -231,26 +269,46 @@ def _last_of_category(recent, rows, category, category_of, place, out):
                 continue
             new = True
             for j in range(found):
-                new &= out[k, j] != place[item]
+                new &= out[k, j] != item
             if new:
-                out[k, found] = place[item]
+                out[k, found] = item
                 found += 1
 
 
 @njit(cache=True)
-def _weigh(out, first, stop, before, rest, fresh, level, lift, successor, count):
-    """Write weights of the items first..stop - 1 to `out` (m, width).
+def _before_rows(user, items, category_of, most):
+    """Return the item before each row, (n,), and what `_last_of_category` writes, (n, most).
+
+    The category is that of the row's item; 0 = none.
+    """
+    before = np.zeros(len(items), dtype=np.int64)
+    earlier = np.zeros((len(items), most), dtype=np.int64)
+    recent = np.zeros((1, RECENT), dtype=np.int64)
+    only, category = np.zeros(1, dtype=np.int64), np.empty(1, dtype=np.int64)
+    for k in range(len(items)):
+        if k == 0 or user[k] != user[k - 1]:
+            recent[0] = 0
+        before[k], category[0] = recent[0, 0], category_of[items[k]]
+        _last_of_category(recent, only, category, category_of, earlier[k : k + 1])
+        if items[k] > 0 and items[k] != recent[0, 0]:
+            recent[0, 1:] = recent[0, :-1].copy()
+            recent[0, 0] = items[k]
+    return before, earlier
+
+
+@njit(cache=True)
+def _weigh(out, first, stop, before, rest, level, lift, successor, count):
+    """Turn shares `out` (m, width) of the items first..stop - 1 into weights.
 
     Args:
         first, stop, before: (m,) items of each row.
-        rest: (m,) weight of `fresh`.
-        fresh: (n_items,) shares of the category after any item.
+        rest: (m,) weight of the shares.
         level, lift: (n_items,) and (m, levels), see ItemWeights.
         successor, count: (n_items, successors) items and their counts after an item.
     """
     for k in range(len(out)):
         for item in range(first[k], stop[k]):
-            out[k, item - first[k]] = rest[k] * fresh[item] * lift[k, level[item]]
+            out[k, item - first[k]] *= rest[k] * lift[k, level[item]]
         for j in range(successor.shape[1]):
             item = successor[before[k], j]
             if item > 0 and first[k] <= item < stop[k]:

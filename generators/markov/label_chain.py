@@ -9,6 +9,7 @@ between. Both are learnt from counts of users, under a budget with noise (see
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -109,6 +110,21 @@ class LabelChain:
         pairs, share = Pairs.of(group, paired_by), smoothed(*popularity)
         lifts = pairs.lifts(*counts, share, facts)
         return cls(pairs, paired_by, share.astype(np.float32), lifts)
+
+    @classmethod
+    def counted(
+        cls, group: np.ndarray, popularity: np.ndarray, visits: Visits, facts: Facts
+    ) -> LabelChain:
+        """Return the chain of exact counts: `popularity` (n_labels,) and the pairs of `visits`.
+
+        What a count of pairs has of chance is taken for noise, that of a Poisson variable.
+        """
+        paired_by = popularity.astype(np.float32)
+        pairs = Pairs.of(group, paired_by)
+        counts = np.bincount(visits.pairs(pairs)[1], minlength=pairs.size).astype(np.float64)
+        cells = max(int((pairs.width * (pairs.width - 1) // 2).sum()), 1)
+        by_chance = math.sqrt(counts.sum() / cells)
+        return cls.learned(group, paired_by, (popularity, 0.0), (counts, by_chance), facts)
 
     def weights(self, group: int, earlier: np.ndarray) -> np.ndarray:
         """Return weights (n, labels of the group) of its `pairs.members`.

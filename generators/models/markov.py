@@ -5,9 +5,9 @@ what the row before was, the user's place in the session and in the plan, the us
 traits of the row's item, and fields of the row that are drawn before. Which of them is chosen field
 by field (`generators.markov.choice`). Users who have ordered are likelier to order again, the more
 so the more often: counted so, buyers differ as much as in the log (Polya's urn gives the negative
-binomial distribution). The item, where it is not a copy, follows the item before, and under a
-budget the last three different ones of the category (see
-`generators.markov.label_chain`).
+binomial distribution). The item, where it is not a copy, follows the last three different ones of
+the category (see `generators.markov.label_chain`) and, without a budget, the item before, as far as
+counts of pairs say more than that (see `generators.markov.item_weights`).
 
 A code counted n times of m in its context has the share (n + s * b) / (m + s), with b its share in
 the coarser context and s the strength of the backoff (`generators.markov.backoff`): the Dirichlet
@@ -59,6 +59,7 @@ from generators.markov.item_weights import (
     ItemWeights,
     Successors,
     facts_of,
+    learn_strength,
     learn_successors,
     restored_successors,
 )
@@ -88,7 +89,7 @@ from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences
 from generators.validation import Record, StateError, array, no_others, shares
 
-ITEMS = "items"  # what the chain is of, under a budget
+ITEMS = "items"  # what the chain is of
 MOST_CONTEXTS = 10**9  # of a field
 START_S, ROW_S = 8.0, 4e-5  # CPU seconds of a fit on the reference machine, and of each row
 # The attribute that an attribute of users is given; the others are given the one before them.
@@ -150,12 +151,7 @@ class Markov(SequenceGenerator):
             self._learn_privately(seen, column, owner, visits, attributes, ledger)
             return
         self._learn_fields(seen, column | part_codes(codec, column["gap"], steps.features))
-        item = column["item"].numpy()
-        fresh = item >= 0
-        before = steps.features[fresh, layout.LAST_ITEMS].numpy()
-        self.tables_ = learn_successors(
-            owner[fresh], before, item[fresh], codec.items.category, most=self.successors
-        )
+        self._learn_items(steps, column["item"].numpy(), owner)
         self._learn_attributes(attributes)
 
     def _learn_privately(
@@ -251,6 +247,22 @@ class Markov(SequenceGenerator):
             self.parents_.append([] if parent < 0 else [2 * parent])
             self.attribute_shares_.append(BackoffTable.dense(share, len(self.parents_[k])))
 
+    def _learn_items(self, steps: EncodedSequences, item: np.ndarray, owner: np.ndarray) -> None:
+        """Learn how likely fresh items are; `item` (n,) codes, -1 = copied, or no item."""
+        items, fresh = self.codec_.items, item >= 0
+        group = np.asarray(items.category[1:], dtype=np.int64)
+        popularity = np.bincount(item[fresh], minlength=items.size)[1:].astype(np.float64)
+        rows = steps.items.numpy()
+        visits = Visits.of(owner, rows - 1)
+        self.chain_ = LabelChain.counted(group, popularity, visits, facts_of(items))
+        before = steps.features[fresh, layout.LAST_ITEMS].numpy()
+        self.tables_ = learn_successors(
+            owner[fresh], before, item[fresh], items.category, most=self.successors
+        )
+        chain = Chain(self.codec_, self.chain_)
+        strength = learn_strength(chain, owner, rows, fresh, least=self.strength)
+        self.tables_["strength"] = np.array([strength], dtype=np.float32)
+
     def _known(self) -> list[Condition]:
         """Return what fields may be given: what the codec says, and what numbers are expected."""
         known = conditions(self.codec_)
@@ -271,13 +283,12 @@ class Markov(SequenceGenerator):
     def _item_weights(self) -> ItemWeights:
         if self.codec_.private:
             return Chain(self.codec_, self.chain_)
-        return Successors(self.codec_, self.tables_, self.strength)
+        return Successors(self.codec_, self.chain_, self.tables_)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """See Generator.state."""
         arrays = {f"table/{k}": v for k, v in self.tables_.items()}
-        if self.codec_.private:
-            arrays |= self.chain_.state(ITEMS)
+        arrays |= self.chain_.state(ITEMS)
         for name, table in self.shares_.items():
             arrays |= {f"{part}/{name}": values for part, values in vars(table).items()}
         for name, (effects, edges) in self.expected_.items():
@@ -304,13 +315,10 @@ class Markov(SequenceGenerator):
         self.expected_ = self._expected_of(arrays)
         self.given_ = self._given(own.record("given"))
         self.shares_ = self._shares_of(arrays)
-        self.tables_, chain = {}, {}
-        if self.codec_.private:
-            group = np.asarray(self.codec_.items.category[1:], dtype=np.int64)
-            self.chain_ = LabelChain.restored(arrays, ITEMS, group)
-            chain = self.chain_.state(ITEMS)
-        else:
-            self.tables_ = restored_successors(arrays, self.codec_.items.size)
+        group = np.asarray(self.codec_.items.category[1:], dtype=np.int64)
+        self.chain_ = LabelChain.restored(arrays, ITEMS, group)
+        private, size = self.codec_.private, self.codec_.items.size
+        self.tables_ = {} if private else restored_successors(arrays, size)
         nothing = torch.zeros(0, dtype=torch.int64)
         wide = [w for name in sizes for _, w in parent_levels(self.codec_, name, nothing)]
         self.attribute_shares_ = [
@@ -322,7 +330,7 @@ class Markov(SequenceGenerator):
             arrays,
             [
                 *(f"table/{n}" for n in self.tables_),
-                *chain,
+                *self.chain_.state(ITEMS),
                 *(f"static {part}/{k}" for part in parts for k in range(len(sizes))),
                 *(f"{part}/{n}" for part in parts for n in self.shares_),
                 *(f"{part}/{n}" for part in ("effects", "edges") for n in self.expected_),

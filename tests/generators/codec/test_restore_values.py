@@ -172,7 +172,8 @@ def other_order(codec: Any, arrays: Arrays) -> None:
         (fill("share/event", 0.0), "share/event has shares that do not add up to 1"),
         (fill("offsets/event", 1), "offsets/event does not rise from 0"),
         (fill("static share/2", np.inf), "static share/2 has numbers that are not finite"),
-        (fill("table/popularity", -1), "table/popularity has numbers outside of 0"),
+        (fill("items/popularity", -1), "items/popularity has numbers outside of 1e-12"),
+        (fill("table/strength", -1), "table/strength has numbers outside of 0"),
         (far_items, "table/successor has numbers outside of 0 to 2"),
         (
             lambda codec, a: a.update({"share/event": a["share/event"][:1]}),
