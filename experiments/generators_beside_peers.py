@@ -253,14 +253,14 @@ def distances(real: pd.DataFrame, made: pd.DataFrame, edges: np.ndarray | None) 
     }
 
 
-def table(work: Path) -> None:
+def table(work: Path, data: list[str]) -> None:
     """All results as one table in Markdown."""
     print(
         "| log | model | fit CPU s | rows/s (10 x users) | bigram JS | trigram JS | gap KS | rows "
         "per user KS |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    for name in USERS:
+    for name in data:
         folder = work / name
         real, train = (pd.read_parquet(folder / f"{half}.parquet") for half in ("hold", "train"))
         edges = (
@@ -311,7 +311,7 @@ def main() -> None:
     elif args.what == "mostlyai":
         mostlyai(args.work, args.data, args.seconds)
     else:
-        table(args.work)
+        table(args.work, args.data)
 
 
 if __name__ == "__main__":
