@@ -23,6 +23,7 @@ Example::
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -212,7 +213,7 @@ def load(
     for text in overrides:
         data = _merged(data, _override(text))
     if log is not None:
-        data["logs"] = {Path(log).resolve().name: {"folder": str(log)}}
+        data["logs"] = {Path(os.path.realpath(log)).name: {"folder": str(log)}}
     if tasks is not None:
         data["tasks"] = list(tasks)
     if models is not None:
@@ -268,7 +269,7 @@ def _file(name: str, kind: str) -> str:
     if not Path(name).is_file():
         what = "is a folder, not a Python file" if Path(name).is_dir() else "does not exist"
         raise InputError(f"The {kind} file {name} {what}.")
-    return str(Path(name).resolve())
+    return os.path.realpath(name)
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ worker refuses whatever `load` refuses.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -74,8 +75,8 @@ def sample(
     seed = check_seed(seed)
     if users < 1 or (workers is not None and workers < 1):
         raise InputError(f"users is {users} and workers {workers}; both must be 1 or more.")
-    place = str(Path(folder).resolve())
-    own = str(Path(model).resolve()) if model is not None and is_file(model) else model
+    place = os.path.realpath(folder)
+    own = os.path.realpath(model) if model is not None and is_file(model) else model
     generator = _loaded(place, own)
     sizes, conditions = part_sizes(users), SampleConditions(where=dict(where or {}))
     with pool(

@@ -30,7 +30,7 @@ def join(root: str | Path, name: str) -> str:
     """
     if is_url(root):
         return f"{str(root).rstrip('/')}/{name}"
-    return str(Path(root).resolve() / name)
+    return os.path.join(os.path.realpath(root), name)
 
 
 def is_url(location: str | Path) -> bool:

@@ -6,11 +6,11 @@ where it stopped.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -194,7 +194,7 @@ def _has_artifact(cell: Cell, store: Store) -> bool:
 def location(cell: Cell, store: Store) -> str:
     """Return where the cell's artefact lies; a user's own log stays where it is."""
     if cell.folder and not store.shared:
-        return str(Path(cell.folder).resolve())
+        return os.path.realpath(cell.folder)
     return store.location(cell.key)
 
 
@@ -216,12 +216,12 @@ def _job(cell: Cell, cells: dict[str, Cell], store: Store) -> Job:
 
 def _hidden(cells: Iterable[Cell], store: Store) -> tuple[str, ...]:
     """Return the folders that no model may read: results with their artefacts, and logs."""
-    own = {str(Path(c.folder).resolve()) for c in cells if c.folder}
-    results = store.folder.resolve()
+    own = {os.path.realpath(c.folder) for c in cells if c.folder}
+    results = os.path.realpath(store.folder)
     shared = store.shared or ""
     if shared.startswith("file:"):
         own.add(unquote(urlsplit(shared).path))
-    return (str(results), str(results / "artifacts"), *sorted(own))
+    return (results, os.path.join(results, "artifacts"), *sorted(own))
 
 
 def facts(cell: Cell) -> Record:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -198,7 +199,7 @@ class _Planner:
         """Return what makes a simulated shop, apart from its seed and length."""
         path = plugins.path_of("simulator.scenarios", str(source.scenario), kind="scenario")
         named = path.stem == source.scenario
-        scenario = source.scenario if named else str(path.resolve())
+        scenario = source.scenario if named else os.path.realpath(path)
         return {"scenario": scenario, "users": source.users, "settings": source.settings}
 
     def _generator(self, on: _On, name: str, use: GeneratorUse, seed: int) -> Cell:

@@ -8,6 +8,7 @@ Example::
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -22,7 +23,7 @@ def without_folders(text: str, results: Path) -> str:
     A path beside the results folder, or in it, becomes relative to the folder that holds the
     results. Of any other path only the last name stays.
     """
-    here = results.resolve().parent
+    here = Path(os.path.realpath(results)).parent
 
     def shortened(found: re.Match[str]) -> str:
         path = found[0]

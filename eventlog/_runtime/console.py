@@ -22,7 +22,14 @@ from eventlog._runtime.text import one_line
 T = TypeVar("T")
 # The disk is full or may not be written: a traceback would explain nothing.
 STORAGE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM}
-NO_PATH = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO}
+NO_PATH = {
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENXIO,
+    errno.EEXIST,  # a link that leads nowhere
+}
 speaker = ""  # prefix of each line, for processes that share a console
 _bars: list[Any] = []  # progress bars that are on the terminal; lines are printed above the last
 _spellings: dict[str, str] = {}  # 'python -m PACKAGE COMMAND' -> how it is typed

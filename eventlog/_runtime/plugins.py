@@ -18,6 +18,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from importlib import metadata
 from importlib.metadata import EntryPoint
@@ -153,9 +154,8 @@ def _from_file(path: Path, kind: str) -> ModuleType:
     if not path.is_file():
         raise InputError(f"The {kind} file {path} does not exist.")
     # A digest of the path is part of the module's name: two files called mine.py may be loaded.
-    module_name = (
-        f"{FILE_MODULE}{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    )
+    digest = hashlib.sha256(os.path.realpath(path).encode()).hexdigest()
+    module_name = f"{FILE_MODULE}{path.stem}_{digest[:8]}"
     if module_name in sys.modules:
         return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from eventlog._runtime.commands import documented
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     from eventlog.clean import Cleaning, clean_folder
 
     source, out = arguments.log, arguments.out
-    if source.resolve() == out.resolve():
+    if os.path.realpath(source) == os.path.realpath(out):
         raise InputError(f"{source} cannot be cleaned in place; choose another --out.")
     check_replaceable(out, overwrite=arguments.overwrite)
     rules = Cleaning(

@@ -10,6 +10,7 @@ Example::
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from collections import Counter
@@ -281,7 +282,7 @@ def _log_folder(inputs: list[Any], out: Path) -> Path | None:
     if len(inputs) != 1 or isinstance(inputs[0], pa.Table) or "://" in str(inputs[0]):
         return None
     folder = Path(inputs[0])
-    if folder.is_dir() and folder.resolve() == out.resolve():
+    if folder.is_dir() and os.path.realpath(folder) == os.path.realpath(out):
         raise InputError(f"{folder} cannot be imported onto itself; choose another --out.")
     is_log = (folder / "events").is_dir() and any((folder / "events").glob("part-*.parquet"))
     return folder if is_log or (folder / "manifest.json").is_file() else None

@@ -7,6 +7,7 @@ write independently.
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -66,7 +67,7 @@ def tasks(
     shards = min(users, max(1, math.ceil(wanted)))
     sizes = [users // shards + (i < users % shards) for i in range(shards)]
     if isinstance(policy, str) and plugins.is_file(policy):
-        policy = str(Path(policy).resolve())  # workers may have another working folder
+        policy = os.path.realpath(policy)  # workers may have another working folder
     found = [
         Task(scenario, days, seed, i, size, shards, policy, policy_from)
         for i, size in enumerate(sizes)

@@ -9,6 +9,7 @@ Addresses::
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -129,7 +130,7 @@ def _without_password(address: str) -> str:
 
 
 def _sqlite(database: Database, sql: str) -> Iterator[pa.Table]:
-    uri = Path(database.inputs[0]).resolve().as_uri()
+    uri = Path(os.path.realpath(database.inputs[0])).as_uri()
     with closing(sqlite3.connect(f"{uri}?mode=ro", uri=True)) as connection:
         cursor = connection.execute(sql)
         names = _distinct([column[0] for column in cursor.description or ()], database.name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 import re
 import shutil
 import sys
@@ -53,9 +54,9 @@ def find_files(inputs: Sequence[str | Path], scratch: Path) -> list[InputFile]:
             files += _remote(text, scratch)
         else:
             files += _local(Path(given), scratch)
-    seen: dict[Path | str, InputFile] = {}
+    seen: dict[str, InputFile] = {}
     for file in files:
-        first = seen.setdefault(file.path.resolve() if file.path else file.name, file)
+        first = seen.setdefault(os.path.realpath(file.path) if file.path else file.name, file)
         if first is not file:
             also = f" (as {first})" if first.name != file.name else ""
             raise InputError(f"{file} is given twice{also}; its rows would count twice.")
