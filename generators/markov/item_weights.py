@@ -16,9 +16,10 @@ from numba import njit
 
 from generators.codec.codec import Codec
 from generators.codec.parts import Items
-from generators.markov.label_chain import MOST_COUNTED, POWERS, LabelChain
+from generators.markov.label_chain import MOST_COUNTED, POWERS, LabelChain, Visits
 from generators.privacy.pairs import Facts
 from generators.sequences import feature_layout as layout
+from generators.sequences.encode import EncodedSequences
 from generators.validation import array
 
 RECENT = 16  # last items of a user among which those of a category are looked for
@@ -53,6 +54,33 @@ class ItemWeights(Protocol):
     def keep(self, rows: np.ndarray) -> None:
         """Keep the users of `rows` only."""
         ...
+
+
+def learn_items(
+    codec: Codec,
+    steps: EncodedSequences,
+    user: np.ndarray,
+    item: np.ndarray,
+    *,
+    most: int,
+    least: float,
+) -> tuple[LabelChain, dict[str, np.ndarray]]:
+    """Return the chain and the tables of `Successors`, without a budget.
+
+    Args:
+        user: (n,) of each step.
+        item: (n,) codes of fresh items, -1 = copied, or no item.
+        most: successors of an item that are kept.
+        least: see `learn_strength`.
+    """
+    known, fresh, rows = codec.items, item >= 0, steps.items.numpy()
+    popularity = np.bincount(item[fresh], minlength=known.size)[1:].astype(np.float64)
+    group, visits = np.asarray(known.category[1:], dtype=np.int64), Visits.of(user, rows - 1)
+    chain = LabelChain.counted(group, popularity, visits, facts_of(known))
+    before = steps.features[fresh, layout.LAST_ITEMS].numpy()
+    tables = learn_successors(user[fresh], before, item[fresh], known.category, most=most)
+    strength = learn_strength(Chain(codec, chain), user, rows, fresh, least=least)
+    return chain, tables | {"strength": np.array([strength], dtype=np.float32)}
 
 
 def learn_successors(

@@ -59,8 +59,7 @@ from generators.markov.item_weights import (
     ItemWeights,
     Successors,
     facts_of,
-    learn_strength,
-    learn_successors,
+    learn_items,
     restored_successors,
 )
 from generators.markov.label_chain import LabelChain, Visits
@@ -85,7 +84,6 @@ from generators.privacy.counts import (
 )
 from generators.privacy.pairs import Pairs
 from generators.sequence_model import SequenceGenerator
-from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences
 from generators.validation import Record, StateError, array, no_others, shares
 
@@ -151,7 +149,9 @@ class Markov(SequenceGenerator):
             self._learn_privately(seen, column, owner, visits, attributes, ledger)
             return
         self._learn_fields(seen, column | part_codes(codec, column["gap"], steps.features))
-        self._learn_items(steps, column["item"].numpy(), owner)
+        self.chain_, self.tables_ = learn_items(
+            codec, steps, owner, column["item"].numpy(), most=self.successors, least=self.strength
+        )
         self._learn_attributes(attributes)
 
     def _learn_privately(
@@ -246,22 +246,6 @@ class Markov(SequenceGenerator):
             reached.append(before @ share)
             self.parents_.append([] if parent < 0 else [2 * parent])
             self.attribute_shares_.append(BackoffTable.dense(share, len(self.parents_[k])))
-
-    def _learn_items(self, steps: EncodedSequences, item: np.ndarray, owner: np.ndarray) -> None:
-        """Learn how likely fresh items are; `item` (n,) codes, -1 = copied, or no item."""
-        items, fresh = self.codec_.items, item >= 0
-        group = np.asarray(items.category[1:], dtype=np.int64)
-        popularity = np.bincount(item[fresh], minlength=items.size)[1:].astype(np.float64)
-        rows = steps.items.numpy()
-        visits = Visits.of(owner, rows - 1)
-        self.chain_ = LabelChain.counted(group, popularity, visits, facts_of(items))
-        before = steps.features[fresh, layout.LAST_ITEMS].numpy()
-        self.tables_ = learn_successors(
-            owner[fresh], before, item[fresh], items.category, most=self.successors
-        )
-        chain = Chain(self.codec_, self.chain_)
-        strength = learn_strength(chain, owner, rows, fresh, least=self.strength)
-        self.tables_["strength"] = np.array([strength], dtype=np.float32)
 
     def _known(self) -> list[Condition]:
         """Return what fields may be given: what the codec says, and what numbers are expected."""
