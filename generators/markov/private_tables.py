@@ -154,6 +154,7 @@ class PrivateTables:
         ).reshape(-1)
         share, hours = share.copy(), mean_hours(self.codec.clock)
         share[..., 0] = 0.0  # the end comes when no row is left
+        share[share.sum(-1) == 0, 1:] = 1.0  # where the noise left nothing else, gaps are alike
         for k, target in enumerate(hours_a_row()):
             part = share[:, :, k]
             flat = paced(part.reshape(-1, len(hours)), weight, hours, target)

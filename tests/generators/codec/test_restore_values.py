@@ -350,6 +350,18 @@ def test_what_is_saved_loads_and_samples_the_same(
     pd.testing.assert_frame_equal(again.sample(10, seed=2).events, fitted.sample(10, seed=2).events)
 
 
+@pytest.mark.parametrize("noise_seed", [0, 11])  # 11 leaves a context of gaps nothing but the end
+def test_whatever_the_noise_is_a_private_markov_can_be_loaded(
+    noise_seed: int, tmp_path: Path
+) -> None:
+    public = {"event": list(EVENTS)}
+    fitted = generators.fit(
+        bare_log(), model="markov", seed=1, epsilon=5.0, noise_seed=noise_seed, public=public
+    )
+    again = generators.load(generators.save(fitted, tmp_path / "model"))
+    assert len(again.sample(10, seed=2).events)
+
+
 def test_a_log_outside_of_the_years_is_refused_before_it_is_learnt() -> None:
     log = shop_log(users=20, rows=5)
     early = log.events.assign(timestamp=log.events["timestamp"] - pd.Timedelta(days=365 * 50))
