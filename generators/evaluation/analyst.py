@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from generators.evaluation.align import DAY_MS, AlignedLog
+from generators.evaluation.campaigns import effect_of
 from generators.evaluation.distances import js, ks
 
 WEEK_MS = 7 * DAY_MS
@@ -243,13 +244,7 @@ def offer_effect(log: AlignedLog) -> tuple[float, float]:
     if len(offer) == 0 or "discount" not in log.numbers:
         return float("nan"), float("nan")
     bought = np.flatnonzero(log.is_role("purchase"))
-    span = int(np.ptp(log.time)) + OFFER_MS + 1  # users one after another on one axis
-    start = log.time.min()
-    at, buys = (log.user[r] * span + log.time[r] - start for r in (offer, bought))
-    follows = np.searchsorted(buys, at + OFFER_MS, "right") > np.searchsorted(buys, at, "right")
     treated = np.nan_to_num(log.numbers["discount"][offer]) > 0
-    arms = follows[treated], follows[~treated]
-    if not all(map(len, arms)):
-        return float("nan"), float("nan")
-    variance = sum(float(arm.var()) / len(arm) for arm in arms)
-    return float(arms[0].mean() - arms[1].mean()), 1.96 * variance**0.5
+    offers, purchases = ((log.user[rows], log.time[rows]) for rows in (offer, bought))
+    found = effect_of(offers, treated, purchases, window_ms=OFFER_MS)
+    return (found.difference, found.half_width) if found else (float("nan"), float("nan"))

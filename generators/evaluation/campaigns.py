@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from eventlog import EventLog
+from generators.evaluation.align import DAY_MS
 
 USUAL_WINDOW_DAYS = 7.0  # in which a purchase follows an offer, where the manifest does not say
-DAY_MS = 86_400_000
 QUANTILE = 1.96  # of the normal distribution: intervals of 95 %
 
 
@@ -26,6 +26,35 @@ class Effect:
     control: int
     difference: float
     half_width: float
+
+
+Times = tuple[np.ndarray, np.ndarray]  # users (m,) and ms (m,)
+
+
+def effect_of(
+    offers: Times, treated: np.ndarray, purchases: Times, *, window_ms: int
+) -> Effect | None:
+    """Return by how much likelier a purchase within the window is after a treated offer.
+
+    `treated` (m,) bool are the arms of the offers. None where one of them has no offer.
+    """
+    begin = min((int(time.min()) for _, time in (offers, purchases) if len(time)), default=0)
+    end = max((int(time.max()) for _, time in (offers, purchases) if len(time)), default=0)
+    span = end - begin + window_ms + 1  # users one after another on one axis
+    start, bought = (user * span + time - begin for user, time in (offers, purchases))
+    bought = np.sort(bought)
+    last, first = (np.searchsorted(bought, at, "right") for at in (start + window_ms, start))
+    buys = last > first
+    arms = buys[treated], buys[~treated]
+    if not all(map(len, arms)):
+        return None
+    variance = sum(float(arm.var()) / len(arm) for arm in arms)
+    return Effect(
+        treated=len(arms[0]),
+        control=len(arms[1]),
+        difference=float(arms[0].mean() - arms[1].mean()),
+        half_width=QUANTILE * variance**0.5,
+    )
 
 
 @dataclass(frozen=True)
@@ -66,12 +95,10 @@ def campaign_effects(real: EventLog, synthetic: EventLog) -> list[CampaignEffect
 class _Offers:
     """The offers of a log, (m,) each, and when its users bought."""
 
-    user: np.ndarray
-    time: np.ndarray  # ms
+    at: Times
     coupon: np.ndarray
     treated: np.ndarray
-    purchases: np.ndarray  # ascending, users one after another on one axis
-    span: int  # ms of the axis for each user
+    purchases: Times
 
     @classmethod
     def of(cls, log: EventLog) -> _Offers | None:
@@ -82,35 +109,17 @@ class _Offers:
         user = pd.factorize(events["user_id"])[0]
         time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
         rows, bought = (np.flatnonzero(role == r) for r in ("coupon_offer", "purchase"))
-        time = time - (time.min() if len(time) else 0)
-        span = 2 * int(time.max(initial=0)) + 1
+        discount = events["discount"].to_numpy(np.float64, na_value=np.nan)[rows]
         return cls(
-            user=user[rows],
-            time=time[rows],
+            at=(user[rows], time[rows]),
             coupon=events["coupon_id"].iloc[rows].astype(str).to_numpy(),
-            treated=np.nan_to_num(events["discount"].to_numpy(np.float64, na_value=np.nan))[rows]
-            > 0,
-            purchases=np.sort(user[bought] * span + time[bought]),
-            span=span,
+            treated=np.nan_to_num(discount) > 0,
+            purchases=(user[bought], time[bought]),
         )
 
     def effect(self, coupon: str, days: float) -> Effect | None:
         """Return the effect of a campaign; None where it has no offers of one of the arms."""
         mine = self.coupon == coupon
-        start = self.user[mine] * self.span + self.time[mine]
-        end = self.user[mine] * self.span + np.minimum(
-            self.time[mine] + days * DAY_MS, self.span - 1
-        )
-        buys = np.searchsorted(self.purchases, end, "right") > np.searchsorted(
-            self.purchases, start, "right"
-        )
-        arms = buys[self.treated[mine]], buys[~self.treated[mine]]
-        if not all(map(len, arms)):
-            return None
-        variance = sum(float(arm.var()) / len(arm) for arm in arms)
-        return Effect(
-            treated=len(arms[0]),
-            control=len(arms[1]),
-            difference=float(arms[0].mean() - arms[1].mean()),
-            half_width=QUANTILE * variance**0.5,
-        )
+        offers = self.at[0][mine], self.at[1][mine]
+        window_ms = int(days * DAY_MS)
+        return effect_of(offers, self.treated[mine], self.purchases, window_ms=window_ms)
