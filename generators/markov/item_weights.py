@@ -8,7 +8,6 @@ most often.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -25,35 +24,6 @@ from generators.validation import array
 RECENT = 16  # last items of a user among which those of a category are looked for
 STRENGTHS = 2.0 ** np.arange(1, 15)  # rows that are tried, see `learn_strength`
 MOST_TRIED = 20_000  # rows on which
-
-
-class ItemWeights(Protocol):
-    """Weights of items for the users who are active; see `StepModel` for the arguments."""
-
-    def begin(self, users: int) -> None:
-        """Start `users` users."""
-        ...
-
-    def weights(
-        self,
-        category: np.ndarray,
-        features: torch.Tensor,
-        rows: np.ndarray,
-        lift: np.ndarray | None,
-    ) -> np.ndarray:
-        """Return `StepModel.item_weights`, given the features (m, F) of `rows` (m,).
-
-        `lift` (m, levels) is how much likelier than usual a fresh item of each price level is.
-        """
-        ...
-
-    def chose(self, code: np.ndarray) -> None:
-        """Take note of the item (n,) of each user's row, 0 = none."""
-        ...
-
-    def keep(self, rows: np.ndarray) -> None:
-        """Keep the users of `rows` only."""
-        ...
 
 
 def learn_items(
@@ -77,9 +47,9 @@ def learn_items(
     popularity = np.bincount(item[fresh], minlength=known.size)[1:].astype(np.float64)
     group, visits = np.asarray(known.category[1:], dtype=np.int64), Visits.of(user, rows - 1)
     chain = LabelChain.counted(group, popularity, visits, facts_of(known))
-    before = steps.features[fresh, layout.LAST_ITEMS].numpy()
-    tables = learn_successors(user[fresh], before, item[fresh], known.category, most=most)
-    strength = learn_strength(Chain(codec, chain), user, rows, fresh, least=least)
+    before = steps.features[:, layout.LAST_ITEMS].numpy()
+    tables = learn_successors(user[fresh], before[fresh], item[fresh], known.category, most=most)
+    strength = learn_strength(Chain(codec, chain), user, rows, before, fresh, least=least)
     return chain, tables | {"strength": np.array([strength], dtype=np.float32)}
 
 
@@ -116,7 +86,13 @@ def learn_successors(
 
 
 def learn_strength(
-    chain: Chain, user: np.ndarray, items: np.ndarray, fresh: np.ndarray, *, least: float
+    chain: Chain,
+    user: np.ndarray,
+    items: np.ndarray,
+    before: np.ndarray,
+    fresh: np.ndarray,
+    *,
+    least: float,
 ) -> float:
     """Return how many rows after an item the chain is worth beside the counts of its successors.
 
@@ -126,10 +102,11 @@ def learn_strength(
 
     Args:
         user, items: (n,) of all rows, items as codes, 0 = none.
+        before: (n,) the item before each row.
         fresh: (n,) bool, is the row's item no copy?
         least: rows that the chain is worth at the least.
     """
-    before, earlier = _before_rows(user, items, chain.category, len(POWERS))
+    earlier = _earlier_items(user, items, chain.category, len(POWERS))
     size = len(chain.category)
     used = fresh & (before > 0) & (items > 0)
     of_pair, of_group = (
@@ -176,7 +153,7 @@ class Chain:
         self.category = codec.items.category
 
     def begin(self, users: int) -> None:
-        """See ItemWeights."""
+        """Start `users` users."""
         # (n, RECENT) last items of each user, the last one first, unlike the one before
         self.recent = np.zeros((users, RECENT), dtype=np.int64)
 
@@ -187,10 +164,18 @@ class Chain:
         rows: np.ndarray,
         lift: np.ndarray | None,
     ) -> np.ndarray:
-        """See ItemWeights."""
-        earlier = np.zeros((len(rows), len(POWERS)), dtype=np.int64)
-        _last_of_category(self.recent, rows, category, self.category, earlier)
-        return self.after(category, earlier)
+        """Return `StepModel.item_weights`, given the features (m, F) of `rows` (m,).
+
+        `lift` (m, levels) is how much likelier than usual a fresh item of each price level is. The
+        chain reads neither: `Successors` does.
+        """
+        return self.after(category, self.earlier(category, rows))
+
+    def earlier(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return what `after` is given, of users `rows` (m,) and categories (m,)."""
+        out = np.zeros((len(rows), len(POWERS)), dtype=np.int64)
+        _last_of_category(self.recent, rows, category, self.category, out)
+        return out
 
     def after(self, category: np.ndarray, earlier: np.ndarray) -> np.ndarray:
         """Return weights (m, width) of the items of ascending categories (m,).
@@ -214,13 +199,13 @@ class Chain:
         return out
 
     def chose(self, code: np.ndarray) -> None:
-        """See ItemWeights."""
+        """Take note of the item (n,) of each user's row, 0 = none."""
         new = np.flatnonzero((code > 0) & (code != self.recent[:, 0]))
         self.recent[new, 1:] = self.recent[new, :-1]
         self.recent[new, 0] = code[new]
 
     def keep(self, rows: np.ndarray) -> None:
-        """See ItemWeights."""
+        """Keep the users of `rows` only."""
         self.recent = self.recent[rows]
 
 
@@ -238,12 +223,10 @@ class Successors(Chain):
         self.level = codec.items.habits.get("price", nothing)
         self.rest = tables["successor_rest"] + tables["strength"]
         self.successor, self.count = tables["successor"], tables["successor_count"]
-        in_category = np.bincount(
-            self.category[1:], chain.popularity, minlength=len(self.start) - 1
-        )
-        self.share = (in_category / in_category.sum().clip(1e-9)).astype(
-            np.float32
-        )  # of each category
+        categories = len(self.start) - 1
+        in_category = np.bincount(self.category[1:], chain.popularity, minlength=categories)
+        # (n_categories,) of each category among all
+        self.share = (in_category / in_category.sum().clip(1e-9)).astype(np.float32)
 
     def weights(
         self,
@@ -252,9 +235,8 @@ class Successors(Chain):
         rows: np.ndarray,
         lift: np.ndarray | None,
     ) -> np.ndarray:
-        """See ItemWeights."""
-        out = super().weights(category, features, rows, lift)
-        out /= out.sum(1, keepdims=True)
+        """See Chain."""
+        out = self.shares(category, self.earlier(category, rows))
         before = features[:, layout.LAST_ITEMS].numpy()
         own = category == self.category[before]
         others = self.share[category] / (1 - self.share[self.category[before]]).clip(1e-9)
@@ -304,24 +286,23 @@ def _last_of_category(recent, rows, category, category_of, out):
 
 
 @njit(cache=True)
-def _before_rows(user, items, category_of, most):
-    """Return the item before each row, (n,), and what `_last_of_category` writes, (n, most).
+def _earlier_items(user, items, category_of, most):
+    """Return what `_last_of_category` writes of each row, (n, most); 0 = none.
 
-    The category is that of the row's item; 0 = none.
+    The category is that of the row's item.
     """
-    before = np.zeros(len(items), dtype=np.int64)
     earlier = np.zeros((len(items), most), dtype=np.int64)
     recent = np.zeros((1, RECENT), dtype=np.int64)
     only, category = np.zeros(1, dtype=np.int64), np.empty(1, dtype=np.int64)
     for k in range(len(items)):
         if k == 0 or user[k] != user[k - 1]:
             recent[0] = 0
-        before[k], category[0] = recent[0, 0], category_of[items[k]]
+        category[0] = category_of[items[k]]
         _last_of_category(recent, only, category, category_of, earlier[k : k + 1])
         if items[k] > 0 and items[k] != recent[0, 0]:
             recent[0, 1:] = recent[0, :-1].copy()
             recent[0, 0] = items[k]
-    return before, earlier
+    return earlier
 
 
 @njit(cache=True)
@@ -331,7 +312,7 @@ def _weigh(out, first, stop, before, rest, level, lift, successor, count):
     Args:
         first, stop, before: (m,) items of each row.
         rest: (m,) weight of the shares.
-        level, lift: (n_items,) and (m, levels), see ItemWeights.
+        level, lift: (n_items,) and (m, levels), see `Chain.weights`.
         successor, count: (n_items, successors) items and their counts after an item.
     """
     for k in range(len(out)):

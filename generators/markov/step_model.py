@@ -21,7 +21,7 @@ from generators.markov.contexts import (
     response_of,
     size_of,
 )
-from generators.markov.item_weights import ItemWeights
+from generators.markov.item_weights import Chain
 from generators.markov.tables import FRESH_PRICE, PARTS, joined
 from generators.sampling.step_model import draw
 from generators.sequences import feature_layout as layout
@@ -40,7 +40,7 @@ class MarkovStepModel:
         parents: list[list[int]],
         given: dict[str, list[int]],
         known: Sequence[Condition],
-        items: ItemWeights,
+        items: Chain,
     ) -> None:
         self.codec, self.attribute_shares = codec, attribute_shares
         self.parents, self.given, self.known = parents, given, known

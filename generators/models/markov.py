@@ -56,7 +56,6 @@ from generators.markov.expected import (
 )
 from generators.markov.item_weights import (
     Chain,
-    ItemWeights,
     Successors,
     facts_of,
     learn_items,
@@ -264,7 +263,7 @@ class Markov(SequenceGenerator):
             self._item_weights(),
         )
 
-    def _item_weights(self) -> ItemWeights:
+    def _item_weights(self) -> Chain:
         if self.codec_.private:
             return Chain(self.codec_, self.chain_)
         return Successors(self.codec_, self.chain_, self.tables_)
