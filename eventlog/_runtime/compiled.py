@@ -3,9 +3,10 @@
 A function that only other compiled functions call is `@inner`. It gets no entry from Python, and it
 is optimised and turned into machine code as a part of its callers only, which halves what numba
 spends on it. Nor does it count references: numba counts those to each array that a function
-receives, by atomic operations. What Python calls is `@compiled()`: numba's `@njit(cache=True)`, but
-for what it imports before it loads a function that is on disk. A named tuple of many arrays that
-functions hand on is `references.by_reference`.
+receives, by atomic operations. A named tuple of many arrays that functions hand on is
+`references.by_reference`. What Python calls is `@njit(cache=True)`, as usual; in the simulator,
+whose start counts in a small simulation, it is `@compiled()`, which loads a function from disk
+without what only the compiler needs. Other packages import SciPy anyway.
 
 Two things double what is compiled. A column of a table counts as contiguous where the table has one
 row only, which is another type: pass the table and the number of the column. And an array that is

@@ -121,9 +121,8 @@ class Spool:
         if isinstance(kept, Batch):
             return kept.table
         if name is None:
-            with pa.OSFile(
-                str(kept.path)
-            ) as source:  # a mapped file could not be removed everywhere
+            # read, not mapped: a mapped file could not be removed everywhere
+            with pa.OSFile(str(kept.path)) as source:
                 return pa.ipc.open_file(source).read_all()
         with pa.memory_map(str(kept.path)) as source:
             names = kept.batch.table.column_names
