@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd  # it takes as long as a small simulation, which does without
 
 ROW_GROUP = 1 << 20  # rows that are written at once
+INSTANT = pa.timestamp("ms", tz="UTC")
 TABLES = ("users", "items", "labels")
 WRITTEN_BY_FINISH = ("files", "schema_version", "versions")  # manifest keys that describe the files
 
@@ -277,8 +278,8 @@ def to_arrow(table: pd.DataFrame | pa.Table, *, keep: Collection[str] = ()) -> p
         coded = pa.types.is_dictionary(kind) and name not in keep
         if coded or pa.types.is_large_string(kind) or pa.types.is_null(kind):
             column = column.cast(pa.string())
-        elif pa.types.is_timestamp(kind):
-            column = column.cast(pa.timestamp("ms", tz="UTC"), safe=False)  # cut off, as in a log
+        elif pa.types.is_timestamp(kind) and kind != INSTANT:
+            column = column.cast(INSTANT, safe=False)  # cut off, as in a log
         columns.append(column)
     return pa.table(columns, names=table.column_names)
 
