@@ -31,6 +31,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from benchmark.execution import descendants, fingerprint
+from benchmark.execution.cell_output import CellOutput, take_over
 from benchmark.execution.environment import environment
 from benchmark.execution.plan import CELLS
 from eventlog._runtime import console
@@ -147,12 +148,14 @@ def isolated(job: Job) -> dict[str, Any]:
     """
     context = multiprocessing.get_context("forkserver")
     here, there = context.Pipe()
-    child = context.Process(target=_child, args=(there, job))
+    output = CellOutput(job.name, context)
+    child = context.Process(target=_child, args=(there, output.end, job))
     with _start, _one_thread_each(), _no_main():
         context.set_forkserver_preload(PRELOAD)
         with _may_have_children():
             child.start()
     there.close()
+    output.listen()
     _children.add(child)
     try:
         return _receive(child, here, job.limit_s)
@@ -161,6 +164,7 @@ def isolated(job: Job) -> dict[str, Any]:
         child.join(timeout=1)
         _stop(child)
         child.join()
+        output.close()
         _children.discard(child)
 
 
@@ -199,7 +203,7 @@ def _stop(child: Any) -> None:
         child.kill()  # it has ended, or has no group of its own yet
 
 
-def _child(pipe: Connection, job: Job) -> None:
+def _child(pipe: Connection, output: Connection, job: Job) -> None:
     """Run a cell as the main function of its process."""
     from benchmark.execution.jobs import execute
 
@@ -210,7 +214,7 @@ def _child(pipe: Connection, job: Job) -> None:
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     os.setsid()
     descendants.adopt_orphans()
-    os.dup2(2, 1)  # what a model prints is no part of the report
+    take_over(output)
     _volunteer_for_oom()
     console.speaker = job.name
     threading.Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()

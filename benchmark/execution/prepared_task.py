@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmark.execution.judging.blocks import renumbered
 from benchmark.task import TaskData
 from eventlog._runtime.files import read_json, write_json
 from eventlog.arrays import Examples, Queries, Sequences
@@ -35,7 +36,7 @@ def save_task(folder: Path, data: TaskData) -> None:
     learn.mkdir()
     answers.mkdir()
     write_json(learn / "encoder.json", data.encoder.to_json())
-    _save_sequences(learn / "sequences", data.train.sequences)
+    _save_sequences(learn / "sequences", renumbered(data.train.sequences))
     _save_examples(learn, {"train": data.train, "valid": data.valid})
     _save_sequences(answers / "sequences", data.test.sequences)
     _save_examples(answers, {"test": data.test, "arriving": data.arriving})

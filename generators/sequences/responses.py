@@ -16,8 +16,9 @@ from generators.codec.parts import Responses
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.offers import N_PAST, QUANTILES
 
-RIDGE, RIDGE_WITH_ARM, RIDGE_OF_GROUP = 1.0, 8.0, 2.0  # half the inverse variances of the weights
-STEPS, CLOSE = 40, 1e-7  # of Newton's method at most; change of the weights at which it ends
+RIDGE, RIDGE_WITH_ARM, RIDGE_OF_GROUP = 1.0, 8.0, 2.0  # inverse variances of the weights
+LEAST_RIDGE = 1e-4  # of a weight that is free
+TOLERANCE = 1e-6
 MOST_LOGIT = 15.0
 LOWEST = 0.05  # of the quantiles of rows and time until a purchase
 
@@ -81,45 +82,36 @@ def _response(
     return out.reshape(-1, N_PAST)
 
 
-def expit(x: np.ndarray) -> np.ndarray:
-    """Return the logistic function."""
-    out: np.ndarray = 1 / (1 + np.exp(-np.clip(x, -30, 30)))
-    return out
-
-
 def fit_logistic(
     x: np.ndarray,
     y: np.ndarray,
     *,
     group: np.ndarray | None = None,
-    groups: int = 1,
+    groups: int = 0,
     ridge: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights (p,) of a logistic regression, and the intercepts (groups,).
+    """Return the weights (p,) of a logistic regression, and the intercepts (max(groups, 1),).
 
     Args:
         x: (m, p) variables.
-        y: (m,) 0 or 1.
+        y: (m,) 0 or 1; where only one of them occurs, all rows are alike.
         group: (m,) the group of each row, with an intercept of its own beside the common one.
         groups: number of groups.
         ridge: (p,) how strongly the weights are drawn to 0.
     """
-    group = np.zeros(len(x), dtype=np.int64) if group is None else group
-    full = np.hstack([np.ones((len(x), 1)), x])
-    penalty = np.append(1e-6, np.full(x.shape[1], RIDGE) if ridge is None else ridge + 1e-6)
-    weights, own = np.zeros(full.shape[1]), np.zeros(groups)
-    for _ in range(STEPS):
-        chance = expit(full @ weights + own[group])
-        spread = chance * (1 - chance)
-        curve = (full * spread[:, None]).T @ full + np.diag(penalty)
-        step = np.linalg.solve(curve, full.T @ (y - chance) - penalty * weights)
-        weights = weights + step.clip(-5, 5)
-        if groups > 1:
-            chance = expit(full @ weights + own[group])
-            total, spread = (
-                np.bincount(group, v, groups) for v in (y - chance, chance * (1 - chance))
-            )
-            own += ((total - RIDGE_OF_GROUP * own) / (spread + RIDGE_OF_GROUP)).clip(-5, 5)
-        if np.abs(step).max() < CLOSE:
-            break
-    return weights[1:], own + weights[0]
+    from sklearn.linear_model import LogisticRegression
+
+    if len(np.unique(y)) < 2:
+        alike = logit(np.array([(y.sum() + 0.5) / (len(y) + 1)]))
+        return np.zeros(x.shape[1]), np.repeat(alike, max(groups, 1))
+    strength = np.full(x.shape[1], RIDGE) if ridge is None else ridge.clip(LEAST_RIDGE)
+    table = x
+    if group is not None:
+        strength = np.append(strength, np.full(groups, RIDGE_OF_GROUP))
+        table = np.hstack([x, np.eye(groups)[group]])
+    # scikit-learn draws all weights to 0 alike, so what is drawn less has the larger unit
+    unit = 1 / np.sqrt(strength)
+    model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=TOLERANCE).fit(table * unit, y)
+    weights = model.coef_[0] * unit
+    own = np.append(0.0, weights[x.shape[1] :])[-max(groups, 1) :]
+    return weights[: x.shape[1]], own + model.intercept_[0]

@@ -16,7 +16,7 @@ from generators.structure.relations.breaches import SUFFIX, Breach
 from generators.structure.relations.campaigns import INSERTED, PAST
 from generators.structure.relations.comparison import Comparison
 from generators.structure.relations.constants import SessionConstant, UserConstant, UserLevel
-from generators.structure.relations.dependency import Calendar, Dependency
+from generators.structure.relations.dependency import Calendar, Dependency, Rate
 from generators.structure.relations.forms import (
     DISTANCE,
     FACTOR,
@@ -45,6 +45,7 @@ AnyRelation = (
     | UserLevel
     | SessionConstant
     | Dependency
+    | Rate
     | Calendar
     | Multiple
     | Name

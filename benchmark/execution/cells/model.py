@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmark.execution.artifact_store import fetch, is_url
+from benchmark.execution.artifact_store import fetch
 from benchmark.execution.cells.facts import finite, scores, task_facts
 from benchmark.execution.cells.loading import load_task_class
 from benchmark.execution.jobs import Job
@@ -40,7 +40,6 @@ def work(job: Job) -> dict[str, Any]:
         task=job.label["task"],
         label=job.label["model"],
         hidden=(*job.hidden, str(folder.parent), str(plugins.folder("simulator"))),
-        offline=is_url(job.needs[0]) and not job.needs[0].startswith("file:"),
     )
     # It starts before any answer is read.
     with private_folder(folder / LEARN) as private, start(wanted, private) as model:

@@ -81,6 +81,15 @@ def histories(sequences: Sequences, user: np.ndarray, stop: np.ndarray) -> Seque
     return _take(replace(sequences, offsets=offsets, users=sequences.users[user]), row)
 
 
+def renumbered(sequences: Sequences) -> Sequences:
+    """Return `sequences` with row numbers as event ids.
+
+    Ids ascend in the order of a log's rows, which are grouped by user: with those of the log, the
+    next user's first id would say how many rows a user has after the question.
+    """
+    return replace(sequences, event_id=np.arange(sequences.n_rows))
+
+
 def _take(sequences: Sequences, row: np.ndarray) -> Sequences:
     return replace(
         sequences,
@@ -97,7 +106,7 @@ def cut(sequences: Sequences, asked: Queries, *, others: bool = False) -> tuple[
     """Return sequences that end at each question, and the questions about them.
 
     Question i is about user row i. With `others` the rows of all users who are not asked about
-    follow, up to the time of the first question.
+    follow, up to the time of the first question. Event ids are renumbered, see `renumbered`.
     """
     user, stop = asked.user, asked.end
     if others and len(asked):
@@ -106,7 +115,7 @@ def cut(sequences: Sequences, asked: Queries, *, others: bool = False) -> tuple[
         known = sequences.rows_before(rest, begin)
         there = known > sequences.offsets[rest]
         user, stop = (np.concatenate(p) for p in ((user, rest[there]), (stop, known[there])))
-    known_rows = histories(sequences, user, stop)
+    known_rows = renumbered(histories(sequences, user, stop))
     n = len(asked)
     return known_rows, Queries(np.arange(n), known_rows.offsets[1 : n + 1].copy(), asked.time)
 

@@ -86,9 +86,9 @@ def receive_reply(
     """Return facts from a model's process, and scores if there are any. Raises BadReply."""
     try:
         facts = json.loads(pipe.recv_bytes(MOST_BYTES))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadReply("no JSON") from None
-    if not isinstance(facts, dict):
+    if not isinstance(facts, dict) or not isinstance(facts.get("flags", []), list):
         raise BadReply("no facts")
     form = facts.pop("scores", None)
     return facts, None if form is None else _scores(pipe, form, shared)
@@ -99,7 +99,7 @@ def _scores(pipe: Connection, form: Any, shared: Shared | None) -> np.ndarray:
     try:
         dtype, shape = np.dtype(form["dtype"]), tuple(int(n) for n in form["shape"])
         size, inside = math.prod(shape), form["shared"] is True
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, OverflowError):
         raise BadReply("no array") from None
     if dtype.kind not in PLAIN or min(shape, default=0) < 0:
         raise BadReply("no array of numbers")

@@ -219,7 +219,10 @@ def _error(found: Any) -> WorkError | NotApplicable:
 
 def _number(value: Any) -> float:
     """Return a finite number, 0 for anything else."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+    try:
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+    except OverflowError:  # an integer beyond the largest float
+        return 0.0
 
 
 def _checked_curve(curve: Any) -> dict[str, Any] | None:
@@ -236,5 +239,5 @@ def _checked_curve(curve: Any) -> dict[str, Any] | None:
             "values": values,
             "best": best,
         }
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, OverflowError):
         return None

@@ -19,15 +19,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from multiprocessing import current_process, heap
 from multiprocessing.connection import Connection
+from os import times  # the clocks by name, so that a model cannot replace them
 from pathlib import Path
-from time import perf_counter, process_time  # by name, so that a model cannot replace them
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 
 from baselines.base import LearningCurve, Model
 from benchmark.execution import descendants
-from benchmark.execution.judging import sandbox
+from benchmark.execution.judging import namespaces, sandbox
 from benchmark.execution.judging.blocks import of_users
 from benchmark.execution.judging.channel import PLAIN, Shared, receive_request, send_reply
 from benchmark.execution.prepared_task import LEARN, load_learn
@@ -58,7 +59,6 @@ class ModelSpec:
     task: str  # the task's name
     label: str  # the model's name in words, for messages
     hidden: tuple[str, ...] = ()  # folders and files that it may not read
-    offline: bool = False  # whether results are kept where the network leads
 
 
 def serve(
@@ -66,7 +66,7 @@ def serve(
 ) -> None:
     """Answer requests until the judge ends the conversation: the main function of the process."""
     _detach(pipe, parent)
-    server = _Server(spec, Path(folder))
+    server = _Server(spec, Path(folder), own_network=namespaces.separate())
     while True:
         try:
             request, *arguments = receive_request(pipe, shared)
@@ -111,8 +111,8 @@ def _close_files(*, keep: int) -> None:
 class _Server:
     """One model: each `do_...` answers one kind of request with facts and, for `score`, scores."""
 
-    def __init__(self, spec: ModelSpec, folder: Path) -> None:
-        self.spec, self.folder = spec, folder
+    def __init__(self, spec: ModelSpec, folder: Path, *, own_network: bool) -> None:
+        self.spec, self.folder, self.own_network = spec, folder, own_network
         self.guard: sandbox.Guard | None = None
 
     def flags(self) -> list[str]:
@@ -146,7 +146,9 @@ class _Server:
             sys.modules["numba"].config.CACHE_DIR = scratch
         # Other models' folders lie beside this one.
         hidden = (*self.spec.hidden, str(self.folder.parent))
-        self.guard = sandbox.enter(hidden, _needed(self.spec), scratch, offline=self.spec.offline)
+        self.guard = sandbox.enter(
+            hidden, _needed(self.spec), scratch, own_network=self.own_network
+        )
 
     def do_fit(self, users: int | None) -> tuple[dict[str, Any], None]:
         """Fit a new model, on a sample of `users` where that is given."""
@@ -157,9 +159,9 @@ class _Server:
                 settings = {**settings, "budget": SAMPLE_BUDGET_S}
         seed_everything(self.spec.seed)
         self.model = self.model_class.from_settings(settings, where=f"model {self.spec.label}")
-        wall, cpu = perf_counter(), process_time()
+        wall, cpu = perf_counter(), cpu_seconds()
         self.model.fit(train, valid, encoder=self.encoder, seed=self.spec.seed)
-        wall, cpu = perf_counter() - wall, process_time() - cpu
+        wall, cpu = perf_counter() - wall, cpu_seconds() - cpu
         return {
             "fit_s": round(wall, 3),
             "fit_cpu_s": round(cpu, 3),
@@ -177,9 +179,9 @@ class _Server:
     def do_score(self, sequences: Sequences, queries: Queries) -> tuple[dict[str, Any], np.ndarray]:
         """Ask the model."""
         sequences, queries = _read_only(sequences), _read_only(queries)
-        wall, cpu = perf_counter(), process_time()
+        wall, cpu = perf_counter(), cpu_seconds()
         given = self.model.score(sequences, queries)
-        wall, cpu = perf_counter() - wall, process_time() - cpu
+        wall, cpu = perf_counter() - wall, cpu_seconds() - cpu
         scores = np.asarray(given)
         if scores.dtype.kind not in PLAIN:
             what = "None" if given is None else f"an array of {scores.dtype}"
@@ -190,6 +192,11 @@ class _Server:
                 "questions"
             )
         return {"wall": wall, "cpu": cpu}, scores
+
+
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of its workers that have ended."""
+    return process_time() + sum(times()[2:4])
 
 
 def _load_class(spec: ModelSpec) -> type[Model]:

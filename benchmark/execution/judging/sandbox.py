@@ -28,9 +28,10 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
+from benchmark.execution.judging.namespaces import SHARED_MEMORY
+
 STORE = "results.jsonl"  # a folder with this file holds results, whoever made it
 SYSTEM = ("/dev",)  # where a process must be able to write
-SHARED_MEMORY = "/dev/shm"  # files there outlive the process, so that the next cell could read them
 # C functions of memory that outlives the process, or that belongs to another.
 SHARING = frozenset(
     {"shmget", "shm_open", "mq_open", "msgget", "add_key", "keyctl"}
@@ -48,6 +49,7 @@ CHANGED = {  # audit event -> which of its arguments are paths that it changes
     "os.chmod": (0,),
     "os.utime": (0,),
 }
+SENT = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 STARTED = frozenset({"subprocess.Popen", "os.exec", "os.posix_spawn", "os.system"})
 MOST_FLAGS = 20
 
@@ -70,7 +72,7 @@ class Guard:
         needed: Iterable[str],
         writable: str,
         *,
-        offline: bool = False,
+        own_network: bool = False,
     ) -> None:
         """Take paths of folders and files.
 
@@ -78,9 +80,10 @@ class Guard:
             hidden: not to be read.
             needed: to be read nevertheless, where they lie inside of `hidden`.
             writable: the one folder to be written.
-            offline: refuse connections to other machines, too.
+            own_network: whether nothing but this process and its children is on its network;
+                otherwise the kernel refuses all connections by TCP, those to this machine too.
         """
-        self.offline = offline
+        self.own_network = own_network
         self.hidden = sorted({real(p) for p in hidden})
         self.needed = sorted({real(p) for p in needed})
         self.writable = real(writable)
@@ -104,9 +107,8 @@ class Guard:
         elif event == "ctypes.dlsym" and arguments[1] in SHARING:
             self._note(f"it tried to call {arguments[1]}")
             raise PermissionError("a model may not share memory with other cells or processes")
-        elif event == "socket.connect" and self.offline and not isinstance(arguments[1], str):
-            self._note("it tried to reach another machine")
-            raise PermissionError("a model may not use the network while results are kept there")
+        elif event in SENT:
+            self._address(arguments[1])
 
     def _path(self, path: Any, verb: str, *, change: bool) -> None:
         if isinstance(path, int):
@@ -126,6 +128,15 @@ class Guard:
             raise PermissionError(
                 f"a model may write only in its temporary folder (see tempfile), not {full}"
             )
+
+    def _address(self, address: Any) -> None:
+        """Refuse other machines, and sockets of other cells."""
+        if isinstance(address, str | bytes):
+            if address[:1] not in ("", b"", "\0", b"\0"):  # no abstract one, which is no path
+                self._path(address, "open", change=False)
+        elif isinstance(address, tuple) and not _is_loopback(address[0]):
+            self._note("it tried to reach another machine")
+            raise PermissionError("a model may not use the network")
 
     def _command(self, arguments: tuple[Any, ...]) -> None:
         """Refuse to start a program with something hidden among its arguments."""
@@ -150,10 +161,10 @@ class Guard:
 
 
 def enter(
-    hidden: Iterable[str], needed: Iterable[str], writable: str, *, offline: bool = False
+    hidden: Iterable[str], needed: Iterable[str], writable: str, *, own_network: bool = False
 ) -> Guard:
     """Confine this process for good, and return what notes its attempts; see `Guard`."""
-    guard = Guard(hidden, needed, writable, offline=offline)
+    guard = Guard(hidden, needed, writable, own_network=own_network)
     restrict(guard)
     sys.addaudithook(guard.check)
     return guard
@@ -166,6 +177,10 @@ def real(path: Any) -> str:
 
 def _inside(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _is_loopback(host: Any) -> bool:
+    return isinstance(host, str) and (host in ("localhost", "::1") or host.startswith("127."))
 
 
 def _writes(mode: Any, flags: Any) -> bool:
@@ -219,7 +234,7 @@ def restrict(guard: Guard) -> bool:
     size = 24 if version >= 6 else 16 if version >= 4 else 8
     rules = system.syscall(
         CREATE,
-        ctypes.byref(_Ruleset(reading | changing, CONNECT if guard.offline else 0, SCOPES)),
+        ctypes.byref(_Ruleset(reading | changing, 0 if guard.own_network else CONNECT, SCOPES)),
         size,
         0,
     )

@@ -28,12 +28,18 @@ from generators.structure.finding.formulas import (
     find_running_sum,
 )
 from generators.structure.finding.pairs import find_pairs
+from generators.structure.finding.rates import find_rate, usual_rates
 from generators.structure.finding.rows import Earlier, Totals, find_growing, probe_of, scopes_of
 from generators.structure.finding.search import Search
 from generators.structure.finding.texts import find_folded
 from generators.structure.relations.base import Relation
 from generators.structure.relations.constants import SessionConstant, UserConstant, UserLevel
-from generators.structure.relations.dependency import UNITS, Calendar, Dependency, calendar
+from generators.structure.relations.dependency import (
+    UNITS,
+    Calendar,
+    Dependency,
+    calendar,
+)
 from generators.structure.relations.forms import DATE, DISTANCE, Name, TimeDifference
 from generators.structure.relations.rows import Group
 from generators.structure.structure import Structure, in_order, kinds_of
@@ -101,6 +107,8 @@ class _Finder(Search):
         self.comparisons()
         self.calendars(self.free)
         self.dependencies(self.keys())
+        self.rates()
+        self.ratios()
         self.other_numbers()
         self.texts()
 
@@ -211,13 +219,12 @@ class _Finder(Search):
     def computed(self) -> None:
         """Find numbers that are computed from others, of their row or of rows before."""
         tables = self.some
-        facts = [r.column for r in self.relations if isinstance(r, Dependency)]
         columns = [n for n in tables.events if n not in {"event_id", "user_id"} | self.huge]
         numeric = [n for n in columns if is_number(tables.events[n]) or is_digits(tables.events[n])]
         numbers = Numbers(tables, [n for n in numeric if n not in ("session_id", "item_id")])
         operands = [n for n in numbers.values if is_number(tables.events[n]) and n != "order_id"]
         probe = Numbers(probe_of(tables), list(numbers.values))
-        for name in [n for n in self.free if n in numbers.values and numbers.enough(n)]:
+        for name in self._left(numbers):
             relation: Relation | None = find_elapsed(
                 numbers, probe, name, distance=name.startswith(DISTANCE)
             )
@@ -231,12 +238,42 @@ class _Finder(Search):
                 relation = find_formula(numbers, name, self.before(name, operands), self.rng)
             if relation is not None:
                 self.take(relation)
+
+    def _left(self, numbers: Numbers) -> list[str]:
+        """Return the numbers of which nothing is known yet, those with most decimals first.
+
+        A sum has as many decimals as what it adds up; the other way round they would be lost.
+        """
+        left = [n for n in self.free if n in numbers.values and numbers.enough(n)]
+        return sorted(left, key=lambda n: (n.startswith(DISTANCE), -numbers.decimals[n]))
+
+    def rates(self) -> None:
+        """Find numbers that are another one times a rate that follows from keys."""
+        tables, operands = self.some, self.operands()
+        numbers = Numbers(tables, [n for n in operands if is_number(tables.events[n])])
+        codes = {n: codes_of(tables.events[n]) for n in self.keys()}
+        for name in self._left(numbers):
+            known = {n: codes[n] for n in self.before(name, list(codes))}
+            bases = self.before(name, list(numbers.values))
+            found = find_rate(numbers, name, bases, known, self.rng)
+            if found is None:
+                continue
+            rate = usual_rates(numbers, self.whole, found, name, self.min_users)
+            if rate is not None:
+                self.take(rate)
+
+    def ratios(self) -> None:
+        """Find numbers that are one number divided by another, or a few multiples of one."""
+        tables = self.some
+        facts = [r.column for r in self.relations if isinstance(r, Dependency)]
+        operands = [n for n in self.operands() if is_number(tables.events[n])]
+        numbers = Numbers(tables, operands)
         for name in [n for n in self.free if n in operands and numbers.enough(n)]:
             ratio = find_formula(numbers, name, self.before(name, operands), self.rng, ratios=True)
             if ratio is not None:
                 self.take(ratio)
         for name in [n for n in ("price", *self.free) if n in operands and n not in self.declared]:
-            bases = [n for n in facts if n in operands and n != name]
+            bases = [n for n in self.before(name, operands) if n in facts]
             multiple = find_multiple(numbers, name, bases)
             if multiple is not None:
                 self.relations.append(multiple)

@@ -29,6 +29,7 @@ PROBE = 64  # rows on which a formula must hold before it is tried on all
 FEWEST_ROWS = 30
 FEWEST_VALUES = 3  # of a column that is computed
 MOST_FACTORS = 8
+FEWEST_STEPS = 20  # of a column's last digit in its range, before a line through it is a rule
 NEAR = 0.02  # of amounts: what rounding may leave of a sum
 FEWEST_OF_PROBE = 10
 SINCE: tuple[Since, ...] = ("previous", "session", "user", "epoch")
@@ -158,7 +159,8 @@ def _line(value: np.ndarray, base: np.ndarray, decimals: int) -> tuple[float, fl
     """Return factor and offset of the line through two columns, None where there is none."""
     there = np.isfinite(value) & np.isfinite(base)
     v, b = value[there], base[there]
-    if len(v) < 10 or np.ptp(b) == 0 or np.ptp(v) == 0:
+    # through few steps of rounding many lines lead
+    if len(v) < 10 or np.ptp(b) == 0 or np.ptp(v) < FEWEST_STEPS * 10.0**-decimals:
         return None
     if abs(np.corrcoef(v, b)[0, 1]) < 0.9:
         return None

@@ -34,7 +34,7 @@ def find_pairs(
     pairs = [p for p in combinations(keys, 2) if size[p[0]] * size[p[1]] <= MOST_CELLS]
     left = list(columns)
     for a, b in sorted(pairs, key=lambda p: (size[p[0]] * size[p[1]], p)):
-        both = _both(near[a], near[b], size[b])
+        both = both_codes(near[a], near[b], size[b])
         for column in [n for n in left if n not in (a, b)]:
             if not _may_decide(both, near[column]):
                 continue
@@ -44,7 +44,8 @@ def find_pairs(
                 yield column, a, b, share
 
 
-def _both(first: np.ndarray, second: np.ndarray, n_second: int) -> np.ndarray:
+def both_codes(first: np.ndarray, second: np.ndarray, n_second: int) -> np.ndarray:
+    """Return a code for each pair of two codes (n,), -1 where one is missing."""
     return np.where((first < 0) | (second < 0), -1, first * n_second + second)
 
 
@@ -65,7 +66,7 @@ def _decides(
     column: str,
 ) -> float | None:
     """Return the share of the rows that follow from both keys, None where it is no rule."""
-    key, value = _both(codes[a], codes[b], size[b]), codes[column]
+    key, value = both_codes(codes[a], codes[b], size[b]), codes[column]
     found = evidence.determined(key, value, user)
     if found is None or not found.holds(FEWEST_CELLS):
         return None

@@ -56,7 +56,7 @@ class Relation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def reduce(self, tables: Tables) -> None:
         """Take the column out of the tables, or replace it by what is free of it."""
         if self.column in tables.events:
-            del tables.events[self.column]
+            getattr(self, "present", Presence()).keep(tables, self.column)
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """Derive the column again."""

@@ -44,10 +44,6 @@ class Comparison(Relation, frozen=True, tag="comparison", tag_field="kind"):
             right = tables.events[self.right]
         return compared(left, self.operator, self.number if right is None else right)
 
-    def reduce(self, tables: Tables) -> None:
-        """See Relation."""
-        self.present.keep(tables, self.column)
-
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""
         holds = self.value(tables)

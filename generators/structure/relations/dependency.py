@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from generators.structure.relations.base import Presence, Relation, ValueOf, spoilt
+from generators.structure.relations.base import Decimals, Presence, Relation, ValueOf, spoilt
 from generators.structure.tables import DAY_MS, Tables, text_of
 
 Unit = Literal["hour", "weekday", "month", "date"]
@@ -35,11 +35,6 @@ class Dependency(Relation, frozen=True, tag="dependency", tag_field="kind"):
         """See Relation."""
         return (self.key,) if self.second is None else (self.key, self.second)
 
-    def reduce(self, tables: Tables) -> None:
-        """See Relation."""
-        if self.column in tables.events:
-            self.present.keep(tables, self.column)
-
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """Derive the column; a key that is not known gets the value of another, always the same."""
         keys = keys_of(tables, self.key, self.second).astype("category")
@@ -55,6 +50,42 @@ class Dependency(Relation, frozen=True, tag="dependency", tag_field="kind"):
     def sentence(self) -> str:
         """See Relation."""
         return f"{self.column} follows from {' and '.join(self.reads())}"
+
+
+class Rate(Dependency, frozen=True, kw_only=True, tag="rate", tag_field="kind"):
+    """`column` is another number of the row times a rate that follows from one key, or two.
+
+    As a tax is a share of the price that follows from the country.
+
+    Attributes:
+        of: the other number.
+        values: key -> rate; two keys are divided by a tab.
+        decimals: to which `column` is rounded.
+    """
+
+    of: str
+    decimals: Decimals = 2
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where a rate is no number."""
+        if any(isinstance(v, str) for v in self.values.values()):
+            raise ValueError(f"the values of the rate {self.column} must be numbers")
+
+    def reads(self) -> tuple[str, ...]:
+        """See Relation."""
+        return (self.of, *super().reads())
+
+    def restore(self, tables: Tables, rng: np.random.Generator) -> None:
+        """Derive the column; a key that is not known gets the rate of another, always the same."""
+        super().restore(tables, rng)
+        value = tables.numbers(self.of) * tables.numbers(self.column)
+        tables.events[self.column] = (value + 0.0).round(self.decimals)
+
+    def sentence(self) -> str:
+        """See Relation."""
+        return (
+            f"{self.column} = {self.of} x a rate that follows from {' and '.join(super().reads())}"
+        )
 
 
 def keys_of(tables: Tables, key: str, second: str | None = None) -> pd.Series:
@@ -79,11 +110,6 @@ class Calendar(Relation, frozen=True, tag="calendar", tag_field="kind"):
     present: Presence = msgspec.field(default_factory=Presence)
 
     learnt = True
-
-    def reduce(self, tables: Tables) -> None:
-        """See Relation."""
-        if self.column in tables.events:
-            self.present.keep(tables, self.column)
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""

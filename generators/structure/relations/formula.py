@@ -65,10 +65,6 @@ class Formula(Relation, frozen=True, tag="formula", tag_field="kind"):
                 out = out + sign * np.nan_to_num(tables.numbers(name))
         return out + self.offset
 
-    def reduce(self, tables: Tables) -> None:
-        """See Relation."""
-        self.present.keep(tables, self.column)
-
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""
         value = (self.value(tables) + 0.0).round(self.decimals)
@@ -134,10 +130,6 @@ class RunningSum(Relation, frozen=True, tag="running sum", tag_field="kind"):
         total = pd.Series(added).groupby(group).cumsum().to_numpy()
         return self.start + (total - added if self.before else total)
 
-    def reduce(self, tables: Tables) -> None:
-        """See Relation."""
-        self.present.keep(tables, self.column)
-
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""
         there = self.present.of(tables, self.column) & (tables.group(self.scope) >= 0)
@@ -182,10 +174,6 @@ class Elapsed(Relation, frozen=True, tag="elapsed time", tag_field="kind"):
             begin = np.where(group < 0, np.nan, begin)
         out: np.ndarray = (time - begin) / (-self.unit_ms if self.negative else self.unit_ms)
         return np.floor(out) if self.decimals < 0 else out.round(self.decimals)
-
-    def reduce(self, tables: Tables) -> None:
-        """See Relation."""
-        self.present.keep(tables, self.column)
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""

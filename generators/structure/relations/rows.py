@@ -63,10 +63,6 @@ class GroupTotal(Relation, frozen=True, tag="total of a group", tag_field="kind"
         least = {"min_count": 1} if self.how == "sum" else {}
         return numbers.transform(self.how, **least).where(group >= 0)
 
-    def reduce(self, tables: Tables) -> None:
-        """See Relation."""
-        self.present.keep(tables, self.column)
-
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""
         value = self.value(tables)

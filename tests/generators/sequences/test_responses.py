@@ -1,23 +1,35 @@
-"""The regression of arms and responses, against scikit-learn; joining the offers of parts."""
+"""The regression of arms and responses; joining the offers of parts."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
 
 from generators.sequences.responses import fit_logistic
 from generators.sequences.sampled import Row, Sampled, joined
 
 
-def test_weights_are_those_of_scikit_learn() -> None:
+def test_each_weight_is_drawn_to_nothing_as_strongly_as_was_asked() -> None:
+    """Against Newton's method with a penalty of its own for each weight."""
     rng = np.random.default_rng(1)
     x = rng.normal(size=(2000, 3))
     y = (rng.random(2000) < 1 / (1 + np.exp(-(x @ [1.0, -0.5, 0.0] - 1)))).astype(float)
-    weights, own = fit_logistic(x, y, ridge=np.full(3, 2.0))
-    theirs = LogisticRegression(C=0.5, tol=1e-10).fit(x, y)
-    np.testing.assert_allclose(weights, theirs.coef_[0], atol=1e-4)
-    np.testing.assert_allclose(own, theirs.intercept_, atol=1e-4)
+    ridge = np.array([0.1, 500.0, 2.0])
+    full, penalty = np.hstack([np.ones((2000, 1)), x]), np.append(0.0, ridge)
+    expected = np.zeros(4)
+    for _ in range(30):
+        chance = 1 / (1 + np.exp(-(full @ expected)))
+        curve = (full.T * (chance * (1 - chance))) @ full + np.diag(penalty)
+        expected += np.linalg.solve(curve, full.T @ (y - chance) - penalty * expected)
+    weights, own = fit_logistic(x, y, ridge=ridge)
+    np.testing.assert_allclose(np.append(own, weights), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("y", [np.zeros(0), np.zeros(8), np.ones(8)])
+def test_what_never_differs_depends_on_nothing(y: np.ndarray) -> None:
+    weights, own = fit_logistic(np.ones((len(y), 2)), y, group=np.zeros(len(y), int), groups=2)
+    assert (weights == 0).all() and len(own) == 2 and np.isfinite(own).all()
 
 
 def test_groups_have_their_own_level() -> None:

@@ -63,16 +63,21 @@ def test_a_cut_holds_what_was_known_and_nothing_later(test_part: Examples, other
         old = slice(whole.offsets[asked.user[i]], asked.end[i])
         new = slice(sequences.offsets[i], sequences.offsets[i + 1])
         assert sequences.users[i] == whole.users[asked.user[i]]
-        np.testing.assert_array_equal(sequences.event_id[new], whole.event_id[old])
+        np.testing.assert_array_equal(sequences.time[new], whole.time[old])
         for name, values in whole.columns.items():
             np.testing.assert_array_equal(sequences.columns[name][new], values[old])
+    assert (sequences.event_id == np.arange(sequences.n_rows)).all()
     rest = sequences.offsets[n]
     if not others:
         assert sequences.n_rows == rest
         return
     before = whole.time < asked.time.min()
     unasked = ~np.isin(whole.row_user(), asked.user)
-    assert set(sequences.event_id[rest:]) == set(whole.event_id[before & unasked])
+    row = np.flatnonzero(before & unasked)
+    np.testing.assert_array_equal(sequences.time[rest:], whole.time[row])
+    np.testing.assert_array_equal(
+        sequences.users[sequences.row_user()[rest:]], whole.users[whole.row_user()[row]]
+    )
     assert (sequences.time[rest:] < asked.time.min()).all()
 
 

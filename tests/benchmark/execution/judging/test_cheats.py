@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from fixtures.benchmark_runs import QUICK, go
-from fixtures.cheats import CHEATS, HONEST_WORKERS
+from fixtures.cheats import CHEATS, HIDES_ITS_COST, HONEST_WORKERS
 
 from benchmark.execution.judging.sandbox import kernel_guard
 from benchmark.execution.results import Store
 
 CHANCE = 0.3  # of ndcg@10: of 40 items a random ten get .11, the answers 1
+OTHERS = {"honest_workers": HONEST_WORKERS, "hides_its_cost": HIDES_ITS_COST}
 TASKS = ["tasks=['recommendation']", "limit_s=60"]
 
 
@@ -26,7 +27,7 @@ def records(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     plugins = tmp_path_factory.mktemp("plugins")
     places = {"out": str(parent / "results"), "parent": str(parent), "log": str(tiny_folder)}
     files = []
-    for name, cheat in (CHEATS | {"honest_workers": HONEST_WORKERS}).items():
+    for name, cheat in (CHEATS | OTHERS).items():
         path = plugins / f"{name}.py"
         path.write_text(cheat.text(name, **places))
         files.append(str(path))
@@ -71,9 +72,11 @@ def test_a_model_may_have_workers(records: dict[str, list[Any]]) -> None:
 def test_a_model_cannot_make_its_cost_up(records: dict[str, list[Any]]) -> None:
     (record,) = records["sets_the_clock"]
     assert 0 < record["fit_cpu_s"] < 60
+    (record,) = records["hides_its_cost"]
+    assert record["fit_cpu_s"] > 0.2
 
 
 def test_nothing_is_left_of_them(records: dict[str, Any]) -> None:
     assert subprocess.run(["pgrep", "-f", "sleep 86523"], capture_output=True).returncode == 1
-    for note in ("/tmp/note-of-a-cheat", "/dev/shm/note-of-a-cheat.npy"):
-        assert not Path(note).exists()
+    for folder in ("/tmp", "/dev/shm"):
+        assert not list(Path(folder).glob("*note-of-a-cheat*"))

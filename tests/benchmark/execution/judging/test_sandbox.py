@@ -99,10 +99,31 @@ def test_a_folder_that_holds_the_program_hides_only_the_rest(tmp_path: Path) -> 
             guard.check("open", (str(tmp_path / path), "r", 0))
 
 
-def test_where_results_are_kept_in_the_network_models_are_offline(tmp_path: Path) -> None:
-    address = (None, ("192.0.2.1", 443))
-    sandbox.Guard([], [], str(tmp_path)).check("socket.connect", address)
-    guard = sandbox.Guard([], [], str(tmp_path), offline=True)
+@pytest.mark.parametrize(
+    ("event", "address", "allowed"),
+    [
+        ("socket.connect", ("192.0.2.1", 443), False),
+        ("socket.connect", ("example.org", 443), False),
+        ("socket.sendto", ("2001:db8::1", 53, 0, 0), False),
+        ("socket.connect", ("127.0.0.1", 8000), True),
+        ("socket.connect", ("localhost", 8000), True),
+        ("socket.connect", "\0worker", True),
+    ],
+)
+def test_a_model_reaches_no_other_machine(
+    event: str, address: object, allowed: bool, tmp_path: Path
+) -> None:
+    guard = sandbox.Guard([], [], str(tmp_path))
+    if allowed:
+        guard.check(event, (None, address))
+    else:
+        with pytest.raises(PermissionError, match="may not use the network"):
+            guard.check(event, (None, address))
+    assert guard.flags == ([] if allowed else ["it tried to reach another machine"])
+
+
+def test_a_model_reaches_no_socket_of_another_cell(tmp_path: Path) -> None:
+    guard = sandbox.Guard([str(tmp_path)], [], str(tmp_path / "own"))
+    guard.check("socket.connect", (None, str(tmp_path / "own" / "worker")))
     with pytest.raises(PermissionError):
-        guard.check("socket.connect", address)
-    assert guard.flags == ["it tried to reach another machine"]
+        guard.check("socket.connect", (None, str(tmp_path / "other" / "note")))

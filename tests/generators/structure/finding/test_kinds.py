@@ -6,16 +6,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from fixtures.shop_logs import shop_log
+from hypothesis import given
+from hypothesis import strategies as st
 
 import generators
 from eventlog import EventLog
 from eventlog.check import check
 from eventlog.sessions import session_ids
 from generators.structure.finding.finder import find_structure
+from generators.structure.finding.formulas import Numbers
+from generators.structure.finding.rates import find_rate, rates_of
+from generators.structure.tables import Tables
 
 BANDS = {(c, e): f"{c[0]}{e[0]}" for c in ("DE", "FR", "UK", "US") for e in ("yes", "no")}
 CURRENCY = {"DE": "EUR", "FR": "EUR", "UK": "GBP", "US": "USD"}
 ZONE_HOURS = {"DE": 1, "FR": 1, "UK": 0, "US": -5}
+VAT = {"DE": 0.19, "FR": 0.2, "UK": 0.2, "US": 0.0825}
+FEE = {pair: 4.5 + 1.37 * k for k, pair in enumerate(BANDS)}
 POINTS = {"purchase": 10, "add_to_cart": -1}
 
 
@@ -43,12 +50,16 @@ def follow(d: pd.DataFrame) -> pd.DataFrame:
     country, event = d["country"].astype(object), d["event"].astype(object)
     amount = (d["pieces"] * d["unit"]).round(2)
     visit = amount.groupby(d["session_id"].astype(object)).transform("sum").round(2)
-    pairs = zip(country, d["express"].astype(object), strict=True)
+    pairs = list(zip(country, d["express"].astype(object), strict=True))
+    vat = (amount * country.map(VAT)).round(2)
     viewed = event == "view_item"
     return d.assign(
         currency=country.map(CURRENCY),
         band=[BANDS[p] for p in pairs],
         amount=amount,
+        vat=vat,
+        gross=(amount + vat).round(2),
+        shipping=(d["pieces"] * [FEE[p] for p in pairs]).round(2),
         visit_amount=visit,
         share_of_visit=(amount / visit).round(4),
         visit_rows=sessions["event"].transform("size"),
@@ -75,6 +86,9 @@ def test_every_kind_is_found(log: EventLog) -> None:
         "currency": "Dependency",
         "band": "Dependency",
         "amount": "Formula",
+        "vat": "Formula",
+        "gross": "Rate",
+        "shipping": "Rate",
         "visit_amount": "GroupTotal",
         "share_of_visit": "Formula",
         "visit_rows": "GroupTotal",
@@ -125,3 +139,36 @@ def test_noise_follows_from_nothing(log: EventLog) -> None:
     plain = shop_log(users=120, seed=3).ordered()
     plain = EventLog(plain.events.assign(**noise), manifest=plain.manifest)
     assert not set(noise) & {r.column for r in find_structure(plain, min_users=5).relations}
+
+
+@given(
+    rates=st.lists(st.decimals(-99, 99, places=3).map(float), min_size=2, max_size=6),
+    decimals=st.integers(0, 3),
+    seed=st.integers(0, 99),
+)
+def test_rates_are_the_numbers_that_were_multiplied(
+    rates: list[float], decimals: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    code = np.repeat(np.arange(len(rates)), 40)
+    base = np.round(rng.gamma(2, 5_000, len(code)), 2)
+    found = rates_of(code, (base * np.array(rates)[code]).round(decimals), base, decimals)
+    made = base * found[code]
+    np.testing.assert_allclose(made, base * np.array(rates)[code], atol=1.1 * 10.0**-decimals)
+    if decimals > 1:
+        np.testing.assert_allclose(found, rates, atol=1e-9)
+
+
+def test_a_number_that_only_its_key_decides_has_no_rate() -> None:
+    """Nor one whose base is nearly always 1."""
+    rng = np.random.default_rng(5)
+    key = rng.integers(0, 4, 4_000)
+    base = np.where(rng.random(4_000) < 0.99, 1.0, 3.0)
+    value = np.array([9.0, 19.0, 29.0, 49.0])[key]
+    events = pd.DataFrame({"value": value, "base": base, "user_id": np.arange(4_000) // 8})
+    numbers = Numbers(Tables(events, None, {}), ["value", "base"])
+    assert find_rate(numbers, "value", ["base"], {"key": key}, rng) is None
+    events["value"] = value * base
+    numbers = Numbers(Tables(events, None, {}), ["value", "base"])
+    found = find_rate(numbers, "value", ["base"], {"key": key}, rng)
+    assert found is not None and found.share == 1.0
