@@ -282,6 +282,9 @@ def test_with_a_large_budget_markov_does_what_the_log_does_as_often() -> None:
     ):
         real, made = (float((x.events["event"].astype(str) == event).mean()) for x in (log, twin))
         assert made == pytest.approx(real, rel=within), event
+    name, columns = twin.events["event"].astype(str), ["price", "quantity", "payment_method"]
+    assert twin.events.loc[name == "search", columns].isna().all(axis=None), "no search has any"
+    assert twin.events.loc[name == "view_item", "price"].notna().all(), "and each view has a price"
     real, made = (rows_in_last_tenth(x) for x in (log, twin))
     assert made == pytest.approx(real, abs=0.06), "users need not hurry at their end"
 
