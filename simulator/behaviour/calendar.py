@@ -23,20 +23,19 @@ def keep_to_calendar(
     """
     day = np.minimum((time / DAY).astype(np.int64), world.days - 1)
     share = np.minimum(world.day_weight / max(QUIET * float(world.day_weight.mean()), 1e-9), 1.0)
-    waiting = np.arange(len(time))
+    waiting = np.flatnonzero(share[day] < 1.0)
     for wait in range(LONGEST_WAIT):
+        if not len(waiting):
+            break
         waiting = waiting[units(key[waiting], POSTPONED + wait) >= share[day[waiting]]]
         day[waiting] += 1
         waiting = waiting[day[waiting] < world.days]
-        if not len(waiting):
-            break
     day = np.minimum(day, world.days - 1)
     quantile = time % DAY / DAY
     moved = np.empty(len(time))
-    for free in (False, True):
-        weight = world.hour_weight[int(free)]
+    weekend = world.is_weekend[day]
+    for weight, mine in zip(world.hour_weight, (~weekend, weekend), strict=True):
         profile = np.append(0.0, np.cumsum(weight)) / weight.sum()
-        mine = world.is_weekend[day] == free
         moved[mine] = np.interp(quantile[mine], profile, np.arange(25) * DAY / 24)
     moved += day * DAY
     return np.where((moved > after) & (time < world.days * DAY), moved, time)

@@ -70,13 +70,15 @@ class PolicyHost:
         self.is_known_as_slow = False
         self.scorer: Any = None  # the compiled score: its address is only good while it lives
 
-    def prepare(self, day: int, users: np.ndarray) -> None:
-        """Ask the policy for the pages of the `users` (n,) who come on `day`.
+    def prepare(self, day: int, visitors: np.ndarray) -> None:
+        """Ask the policy for the pages of all users who come on `day`.
 
-        Raises InputError where the policy fails or returns what cannot be shown.
+        `visitors`: (n,) the row of the shoppers' table of each visit. Raises InputError where the
+        policy fails or returns what cannot be shown.
         """
         if self.policy is None or day < self.first_day:
             return
+        users = np.unique(visitors % len(self.browser.population))
         shop, start = self.shop(day), time.perf_counter()
         try:
             self.policy.learn(shop, self.rng)

@@ -1,21 +1,25 @@
 """Find columns that give the answer to a yes-or-no question away.
 
-Three signs: one column alone ranks the answers nearly right; one column adds more to all others
-than is left without it; or a number that is the same for all rows of a group (a user, an item, a
-card) follows the group's rate of answers more closely than anything made of other answers could,
-as the mean of the answers over the whole log does ("target encoding").
+Three signs: one column alone ranks the answers nearly right, and better than the user's activity
+does; one column adds more to all others than is left without it; or a number that is the same for
+all rows of a group (a user, an item, a card) follows the group's rate of answers more closely than
+anything made of other answers could, as the mean of the answers over the whole log does ("target
+encoding").
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from benchmark.evaluation.leakage.columns import Column, Window, columns_of, last_given
+from benchmark.evaluation.leakage.texts import Texts
+from eventlog import EventLog
 from eventlog.arrays import Examples, Queries, Sequences
-from eventlog.encode import GAP, NEW, source_column
+from eventlog.encode import GAP, source_column
 from eventlog.schema import COLUMNS
 
 SAMPLE = 3_000  # questions of each answer that are looked at
@@ -24,6 +28,7 @@ MIN_ANSWERS = 20  # of each kind, for a column to be judged
 # timestamps among them.
 KNOWN_AUC, OTHER_AUC = 0.9, 0.85
 SLACK = 0.02  # by which chance may put it lower: two standard errors, but no more than this
+BEYOND_ACTIVITY = 0.01  # by which a column must rank better than the user's activity does
 FITTED_AUC = 0.9  # of all columns together, for the gain of one to be looked at
 GAIN = 0.5  # share of 1 - AUC of all other columns that one column makes good
 CANDIDATE_AUC = 0.65  # of a single column, for its gain to be looked at
@@ -31,25 +36,35 @@ CANDIDATES = 4  # columns whose gain is looked at
 BINS = 32  # of a number
 PRIOR = 2.0  # answers that a value's rate is smoothed with
 LAGS = 3  # rows whose values are looked at one by one
-KNOWN = frozenset({*COLUMNS, "item", GAP}) | {f"{NEW}{name}" for name in COLUMNS}
+KNOWN = frozenset({*COLUMNS, "item", GAP})
 MIN_GROUPS = 100  # for a target encoding to be recognised
 ENCODED = 0.05  # by which a correlation exceeds what is possible, beside its standard error
 
 
-def revealing_columns(examples: Examples, *, rng: np.random.Generator) -> Iterator[str]:
-    """Yield a sentence for each column that gives the answers of `examples` away."""
+def revealing_columns(
+    examples: Examples, source: EventLog | None = None, *, rng: np.random.Generator
+) -> Iterator[str]:
+    """Yield a sentence for each column that gives the answers of `examples` away.
+
+    With the log `source` of the examples, parts of its texts are looked at, too.
+    """
     answer = examples.target > 0
     if min(answer.sum(), (~answer).sum()) < MIN_ANSWERS:
         return
     chosen = _balanced(answer, rng)
     sample = _Sample(examples, chosen)
     found = [sample.judge(column) for column in columns_of(examples.sequences)]
+    if source is not None:
+        texts = Texts(examples.sequences, sample.window.row[:, :LAGS], source)
+        found += [sample.judge(column) for column in texts.parts()]
     found.sort(key=lambda judged: -judged.auc)
     told: set[str] = set()
     for judged in found:
         column = judged.column
         least = KNOWN_AUC if column.own and column.source in KNOWN else OTHER_AUC
         if judged.auc + min(2 * sample.error(judged.auc), SLACK) < least:
+            continue
+        if judged.auc < sample.activity_auc + BEYOND_ACTIVITY:
             continue
         if column.source not in told:
             told.add(column.source)
@@ -77,6 +92,11 @@ class _Sample:
         self.fold = queries.user % 2
         self.window = Window(examples.sequences, queries)
         self.general = _general(examples.sequences, queries)
+
+    @cached_property
+    def activity_auc(self) -> float:
+        """AUC of how much and how recently a user has done anything, which is no column's."""
+        return _fitted_auc(self, [self.general])
 
     def error(self, auc: float) -> float:
         """Return the standard error of an AUC (Hanley and McNeil 1982)."""

@@ -56,22 +56,24 @@ class Window:
 
 
 def columns_of(sequences: Sequences, *, ids: bool = False) -> Iterator[Column]:
-    """Yield the columns of a log and what is made of them; with `ids` the entity ids as well."""
+    """Yield the columns of a log and what is made of them; with `ids` the entity ids as well.
+
+    Flags of new values are not among them: they follow from the user's earlier rows.
+    """
     for name, values in sequences.columns.items():
-        called = f"the column {source_column(name)}"
         if np.issubdtype(values.dtype, np.integer):
             codes = values.astype(np.int64)
             # A missing value is a value of its own: it may give the answer away.
-            yield Column(called, codes, coded=True, source=name)
-        elif name not in sequences.raw:
-            yield Column(called, values.astype(np.float64), coded=False, source=name)
+            yield Column(f"the column {source_column(name)}", codes, coded=True, source=name)
     for name, values in sequences.raw.items():
         called = source_column(name)
         yield Column(f"the column {called}", values, coded=False, source=name, own=name != GAP)
         if name != GAP:
-            cents = np.round(np.abs(np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)) * 100)
-            digit = np.where(np.isfinite(values), cents % 10, -1).astype(np.int64)
-            what = f"the last digit of {called} (two decimals)"
+            size = np.abs(np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0))
+            whole = bool((size == np.floor(size)).all())
+            last = size % 10 if whole else np.round(size * 100) % 10
+            digit = np.where(np.isfinite(values), last, -1).astype(np.int64)
+            what = f"the last digit of {called}{'' if whole else ' (two decimals)'}"
             yield Column(what, digit, coded=True, source=name, own=False)
     for name, values in sequences.ids.items():
         if name in sequences.columns:

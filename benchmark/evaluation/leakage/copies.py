@@ -204,13 +204,12 @@ _MISSING = 7  # hash of no value
 
 
 def _hashes(values: pd.Series) -> np.ndarray:
-    """Return (n,) uint64 hashes, the same for the same value in every log."""
+    """Return (n,) uint64 hashes, the same for the same value in every log and in either case."""
     if pd.api.types.is_numeric_dtype(values):
         return pd.util.hash_array(values.to_numpy(dtype=np.float32, na_value=np.nan))
     texts = values.astype("category")
-    hashes = pd.util.hash_array(
-        texts.cat.categories.astype(str).to_numpy(dtype=object), categorize=False
-    )
+    plain = texts.cat.categories.astype(str).str.strip().str.casefold()
+    hashes = pd.util.hash_array(plain.to_numpy(dtype=object), categorize=False)
     return np.append(hashes, np.uint64(_MISSING))[texts.cat.codes.to_numpy()]
 
 

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from benchmark.evaluation.leakage.columns import Column, Window, columns_of
+from benchmark.evaluation.leakage.texts import SHORTEST, Texts
+from eventlog import EventLog
 from eventlog.arrays import FIRST, Examples
 from eventlog.encode import SHORT, Encoder
 
@@ -26,9 +28,9 @@ EQUAL = 0.15  # share of questions in which a column holds the next item itself,
 
 
 def telling_columns(
-    examples: Examples, encoder: Encoder, *, rng: np.random.Generator
+    examples: Examples, encoder: Encoder, source: EventLog, *, rng: np.random.Generator
 ) -> Iterator[str]:
-    """Yield a sentence for each column that tells the next item of `examples`."""
+    """Yield a sentence for each column that tells the next item of `examples`, made of `source`."""
     usable = np.flatnonzero(examples.target >= FIRST)
     if len(usable) < MIN_QUESTIONS:
         return
@@ -41,14 +43,19 @@ def telling_columns(
         targets["category"] = category
     window = Window(examples.sequences, queries)
     fold = queries.user % 2
-    columns = list(columns_of(examples.sequences, ids=True))
+    texts = Texts(examples.sequences, window.row[:, :LAGS], source)
+    columns = [*columns_of(examples.sequences, ids=True), *texts.parts()]
+    equal = {c.name: (c.source, _equal(c, window, item, encoder)) for c in columns}
+    equal |= {
+        f"the column {name}": (name, share) for name, share in _held(texts, window, item, encoder)
+    }
+    usual = max((share for source_, share in equal.values() if source_ == "item"), default=0.0)
     told: set[str] = set()
-    for column in columns:
-        share = _equal(column, window, item, encoder)
-        if share > EQUAL and column.source not in HISTORY:
-            told.add(column.source)
+    for name, (column_source, share) in equal.items():
+        if share - usual > EQUAL and column_source not in HISTORY:
+            told.add(column_source)
             yield (
-                f"{column.name} holds the next item in {share:.0%} of the questions: is it known "
+                f"{name} holds the next item in {share:.0%} of the questions: is it known "
                 "when the question is asked?"
             )
     for what, target in targets.items():
@@ -87,6 +94,25 @@ def _equal(column: Column, window: Window, item: np.ndarray, encoder: Encoder) -
         values, wanted = column.values, numbers[item]
     rows = window.row[:, :LAGS]
     return float(((values[rows] == wanted[:, None]) & window.known[:, :LAGS]).mean(axis=0).max())
+
+
+def _held(
+    texts: Texts, window: Window, item: np.ndarray, encoder: Encoder
+) -> Iterator[tuple[str, float]]:
+    """Yield each text column with the share of questions in which it holds the next item's name.
+
+    The share in which it holds that of another question's next item is taken off.
+    """
+    names = np.array(["", "", *encoder.vocabularies["item_id"]], dtype=object)
+    wanted = np.array([name.casefold() for name in names], dtype=object)[item]
+    asked = np.flatnonzero([len(name) >= SHORTEST for name in wanted])
+    best: dict[str, float] = {}
+    for lag in range(LAGS if len(asked) > 1 else 0):
+        row = window.row[asked, lag]
+        other = dict(texts.holding(row, np.roll(wanted[asked], len(asked) // 2)))
+        for name, share in texts.holding(row, wanted[asked]):
+            best[name] = max(best.get(name, 0.0), share - other[name])
+    yield from best.items()
 
 
 def _best_bits(column: Column, window: Window, target: np.ndarray, fold: np.ndarray) -> float:

@@ -34,15 +34,15 @@ def suspect(
     same = source is log
     log = log.grouped()
     source = log if same else source.grouped()
-    return [*copies(source, log, split), *_columns(task, data)]
+    return [*copies(source, log, split), *_columns(task, data, source)]
 
 
-def _columns(task: Task, data: TaskData) -> Iterator[str]:
+def _columns(task: Task, data: TaskData, source: EventLog) -> Iterator[str]:
     rng = np.random.default_rng(SEED)
     if task.kind == "next_item":
-        yield from telling_columns(data.train, data.encoder, rng=rng)
+        yield from telling_columns(data.train, data.encoder, source, rng=rng)
         return
-    told = list(revealing_columns(data.train, rng=rng))
+    told = list(revealing_columns(data.train, source, rng=rng))
     yield from told
     if not told:
         parts = (data.train, data.valid, data.test)
