@@ -80,6 +80,8 @@ def holds_text(kind: pa.DataType) -> bool:
 
 def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column that `holds_text` as strings; raises as `plain_column`."""
+    if column.type == pa.string():
+        return column
     try:
         return column.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
