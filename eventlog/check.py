@@ -21,7 +21,8 @@ from eventlog.log import EventLog, require_log
 from eventlog.log_folder import TABLES, part_paths, read_frame
 from eventlog.manifest import differences, read_manifest, unlisted
 from eventlog.order import refuse_odd_columns, repeated_ids
-from eventlog.schema import COLUMNS, LABEL_COLUMNS, REQUIRED
+from eventlog.schema import COLUMNS, REQUIRED
+from eventlog.tables import faults
 
 __all__ = ["Finding", "check", "lines"]
 
@@ -216,32 +217,30 @@ class _State(Findings):
     def closing(self, tables: dict[str, Any]) -> list[Finding]:
         """Check what needs all parts, the other tables, and return the new findings."""
         start = len(self.findings)
-        for name, key in (("users", "user_id"), ("items", "item_id")):
-            table = tables.get(name)
-            if table is None:
-                continue
-            if key not in table:
-                self.findings.append(
-                    Finding("error", f"{name}.parquet", key, None, "the column is required")
-                )
-            else:
-                self.add(
-                    "error",
-                    f"{name}.parquet",
-                    key,
-                    table[key].duplicated().to_numpy(),
-                    "occurs twice",
-                )
+        broken = [name for name, table in tables.items() if self._faults(name, table)]
         self.findings += [
             Finding("warning", "events", column, None, text)
             for column, text in self.timeline.warnings()
         ]
-        self._items(tables.get("items"))
-        self._labels()
+        if "items" in tables and "items" not in broken:
+            self._items(tables["items"])
+        if "labels" in tables and "labels" not in broken:
+            self._labels(tables["labels"])
         return self.findings[start:]
 
-    def _items(self, items: pd.DataFrame | None) -> None:
-        if items is None or not {"item_id", "category"} <= set(items) or not self.categories:
+    def _faults(self, name: str, table: pd.DataFrame) -> bool:
+        """Add what is wrong with a table, and return whether the rest of it cannot be checked."""
+        whole = False
+        for column, rows, text in faults(table, name):
+            if rows is None:
+                self.findings.append(Finding("error", f"{name}.parquet", column, None, text))
+                whole = True
+            else:
+                self.add("error", f"{name}.parquet", column, rows, text)
+        return whole
+
+    def _items(self, items: pd.DataFrame) -> None:
+        if "category" not in items or not self.categories:
             return
         seen = pd.concat(self.categories).drop_duplicates(ignore_index=True)
         known = (
@@ -266,34 +265,13 @@ class _State(Findings):
                 )
             )
 
-    def _labels(self) -> None:
-        labels, file = self.labels, "labels.parquet"
-        if labels is None:
-            return
-        missing = [name for name in LABEL_COLUMNS if name not in labels]
-        self.required(file, labels, missing)
-        if not missing and not isinstance(labels["known_at"].dtype, pd.DatetimeTZDtype):
-            self.findings.append(
-                Finding(
-                    "error",
-                    file,
-                    "known_at",
-                    None,
-                    f"has type {labels['known_at'].dtype}, but the schema says time",
-                )
-            )
-            return
-        if missing or self.unread or not self.labelled:
-            return
-        if not pd.api.types.is_integer_dtype(labels["event_id"]):
-            kind = labels["event_id"].dtype
-            text = f"has type {kind}, but the schema says integer"
-            self.findings.append(Finding("error", file, "event_id", None, text))
+    def _labels(self, labels: pd.DataFrame) -> None:
+        file = "labels.parquet"
+        if self.unread or not self.labelled:
             return
         events = pd.concat(self.labelled).drop_duplicates("event_id")
         time = labels["event_id"].map(events.set_index("event_id")["timestamp"])
         self.add("error", file, "event_id", time.isna().to_numpy(), "refers to no event of the log")
-        self.add("error", file, "known_at", labels["known_at"].isna().to_numpy(), "has no value")
         self.add(
             "error",
             file,

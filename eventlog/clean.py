@@ -22,11 +22,11 @@ import pandas as pd
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import DAY_MS
 from eventlog.checking.oddities import Timeline, duplicated, repeated_orders
-from eventlog.log import EventLog, LogWriter, check_table, drop_unused_categories
-from eventlog.log_folder import TABLES, read_frame
+from eventlog.log import EventLog, LogWriter, drop_unused_categories
 from eventlog.manifest import read_manifest
 from eventlog.out_of_core.parts import whole_schema
 from eventlog.sessions import SESSION_GAP_MINUTES, session_ids
+from eventlog.tables import read_tables, read_truth
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,8 @@ def clean_folder(
     cleaner = _Cleaner(settings or Cleaning(), manifest)
     compared = [name for name in whole_schema(path).names if name != "session_id"]
     cleaner.look(log.events for log in EventLog.parts(path, columns=compared))
-    tables = {p.stem: read_frame(p) for p in path.glob("*.parquet") if p.stem in TABLES}
-    for name, frame in tables.items():
-        check_table(frame, name, path)
-    truth = {p.stem: p for p in sorted((path / "truth").glob("*.parquet"))}
+    tables = read_tables(path)
+    truth = any((path / "truth").glob("*.parquet"))
     ids, users = [], []
     with LogWriter(out) as writer:
         for log in EventLog.parts(path):
@@ -120,7 +118,7 @@ def clean_folder(
         kept = {name: _of_ids(frame, *keys[name]) for name, frame in tables.items()}
         writer.finish(
             **kept,
-            truth={name: _of_ids(read_frame(p), "event_id", ids) for name, p in truth.items()},
+            truth={n: _of_ids(frame, "event_id", ids) for n, frame in read_truth(path).items()},
             manifest={**manifest, "cleaned": table.to_dict("records")},
         )
     return cleaner.left, table

@@ -2,57 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from eventlog._runtime.errors import InputError
-from eventlog.schema import COLUMNS, LABEL_COLUMNS, TIME
+from eventlog.schema import COLUMNS, TIME, Column, Kind
 
 
-def misfits(events: pd.DataFrame) -> Iterator[tuple[str, str]]:
+def misfits(
+    table: pd.DataFrame, columns: Mapping[str, Column] = COLUMNS
+) -> Iterator[tuple[str, str]]:
     """Yield each column of the schema whose type it does not allow: its name, and a sentence part.
 
-    A column without any value fits.
+    A column without any value fits. `columns` is what the schema says of the table.
     """
-    for name, column in COLUMNS.items():
-        if name not in events:
+    for name, column in columns.items():
+        if name not in table:
             continue
-        kind = events[name].dtype
-        if not _fits(column.kind, column.required, kind) and not events[name].isna().all():
+        kind = table[name].dtype
+        if not _fits(column.kind, kind) and not table[name].isna().all():
             yield name, f"has type {kind}, but the schema says {column.kind}"
 
 
-def _fits(wanted: str, required: bool, kind: Any) -> bool:
+def _fits(wanted: Kind, kind: Any) -> bool:
     types = pd.api.types
     if wanted == "time":
         return isinstance(kind, pd.DatetimeTZDtype)
     if wanted in ("id", "categorical"):
         text = isinstance(kind, pd.CategoricalDtype | pd.StringDtype)
         return text or types.is_object_dtype(kind)
-    number = types.is_numeric_dtype(kind) and not types.is_complex_dtype(kind)
-    return types.is_integer_dtype(kind) if required else bool(number)
-
-
-def check_table(table: pd.DataFrame, name: str, path: Path) -> None:
-    """Raise InputError if a table of a folder lacks a column without which it means nothing."""
-    for column in LABEL_COLUMNS if name == "labels" else (f"{name.removesuffix('s')}_id",):
-        if column not in table:
-            has = ", ".join(map(str, table.columns)) or "none"
-            raise InputError(f"{path}/{name}.parquet has no column {column!r}; its columns: {has}.")
-    if name == "labels" and not pd.api.types.is_integer_dtype(table["event_id"]):
-        raise InputError(
-            f"{path}/labels.parquet: event_id has type {table['event_id'].dtype}, but the schema "
-            "says integer."
-        )
-    if name == "labels" and not isinstance(table["known_at"].dtype, pd.DatetimeTZDtype):
-        raise InputError(
-            f"{path}/labels.parquet: known_at has type {table['known_at'].dtype}, but the schema "
-            "says time."
-        )
+    if wanted == "integer":
+        return types.is_integer_dtype(kind)
+    return bool(types.is_integer_dtype(kind) or types.is_float_dtype(kind))
 
 
 def to_ms(time: pd.Timestamp) -> int:

@@ -24,14 +24,13 @@ import pyarrow as pa
 
 from eventlog import order, selection
 from eventlog._runtime.errors import InputError
-from eventlog.columns import check_table, drop_unused_categories, misfits, tidy, to_ms
+from eventlog.columns import drop_unused_categories, misfits, tidy, to_ms
 from eventlog.log_folder import (
     TABLES,
     LogWriter,
     part_bounds,
     part_paths,
     read_arrow,
-    read_frame,
     rows_of,
     to_arrow,
     to_frame,
@@ -50,6 +49,7 @@ from eventlog.manifest import (
 from eventlog.order import sort_events
 from eventlog.out_of_core.parts import part_tables
 from eventlog.schema import roles_of
+from eventlog.tables import read_tables, read_truth
 
 # What users import from here: the log, and the functions on its folder and its rows.
 __all__ = [
@@ -60,7 +60,6 @@ __all__ = [
     "TABLES",
     "EventLog",
     "LogWriter",
-    "check_table",
     "digest",
     "drop_unused_categories",
     "read_manifest",
@@ -169,18 +168,8 @@ class EventLog:
                 f"{path}/events has parts that do not fit together: {error}."
             ) from None
         _refuse_misfits(events, path / "events")
-        tables = {
-            name: read_frame(path / f"{name}.parquet")
-            for name in TABLES
-            if (path / f"{name}.parquet").exists()
-        }
-        for name, table in tables.items():
-            check_table(table, name, path)
-        truths = {
-            p.stem: read_frame(p)
-            for p in sorted((path / "truth").glob("*.parquet"))
-            if truth is True or (truth and p.stem in truth)
-        }
+        tables: dict[str, Any] = read_tables(path)
+        truths = read_truth(path, None if truth is True else truth or ())
         log = cls(events=events, truth=truths, manifest=manifest, **tables)
         if chosen is not None:
             log = selection.cut_tables(log, chosen)

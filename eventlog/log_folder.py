@@ -27,6 +27,8 @@ import pyarrow.parquet as pq
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.files import new_folder, sha256, write_json
 from eventlog.manifest import SCHEMA_VERSION
+from eventlog.plain_types import as_text, holds_text, is_text, plain, plain_column
+from eventlog.schema import COLUMNS, TABLE_COLUMNS, Column
 
 if TYPE_CHECKING:
     import pandas as pd  # it takes as long as a small simulation, which does without
@@ -143,26 +145,19 @@ def part_paths(path: Path) -> list[Path]:
 
 
 def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a Parquet file, text dictionary-coded.
+    """Read a Parquet file of a log folder in plain types, text dictionary-coded.
 
     `columns`: those to read, as far as the file has them; None for all. Raises InputError if the
-    file is damaged, not a regular file, or has two columns of one name.
+    file is damaged, not a regular file, has two columns of one name, or values that are not plain.
     """
     refuse_other_files(path)
     try:
         schema = pq.read_schema(path)
         refuse_twice(schema.names, path)
-        odd = [f for f in schema if _is_no_value(f.type) and path.parent.name != "truth"]
-        if odd:
-            raise InputError(
-                f"{path}: the column {odd[0].name!r} holds {odd[0].type}, but a log has "
-                "plain values; import it again."
-            )
-        strings = [
-            f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
-        ]
+        strings = [f.name for f in schema if is_text(f.type)]
         kept = None if columns is None else [name for name in schema.names if name in columns]
-        return pq.ParquetFile(path, read_dictionary=strings).read(columns=kept)
+        table = pq.ParquetFile(path, read_dictionary=strings).read(columns=kept)
+        return plain(table, columns_of(path), str(path))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(
             f"{path} is not a readable Parquet file: {str(error).strip().rstrip('.')}."
@@ -175,10 +170,10 @@ def refuse_other_files(path: Path) -> None:
         raise InputError(f"{path} is not a regular file, so it is not read.")
 
 
-def _is_no_value(kind: pa.DataType) -> bool:
-    """Return whether values of a type are nested, or bytes without a meaning."""
-    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-    return pa.types.is_nested(kind) or binary or pa.types.is_fixed_size_binary(kind)
+def columns_of(path: Path) -> dict[str, Column]:
+    """Return what the schema says of the columns of a file of a log folder."""
+    table = path.stem if path.stem in TABLES else path.parent.name
+    return TABLE_COLUMNS.get(table, COLUMNS)
 
 
 def refuse_twice(names: list[str], path: Path) -> None:
@@ -260,10 +255,10 @@ def write_parquet(
 
 
 def to_arrow(table: pd.DataFrame | pa.Table, *, keep: Collection[str] = ()) -> pa.Table:
-    """Return an Arrow table with plain strings instead of categories, and times in ms UTC.
+    """Return an Arrow table of plain types, with strings instead of categories.
 
-    `keep`: names of columns that may be dictionary-coded. Raises InputError if a column of objects
-    holds something that no file can.
+    `keep`: names of columns that may be dictionary-coded. Raises InputError if a column holds
+    something that no log has.
     """
     if not isinstance(table, pa.Table):
         try:
@@ -273,12 +268,12 @@ def to_arrow(table: pd.DataFrame | pa.Table, *, keep: Collection[str] = ()) -> p
             raise InputError(f"A table has values that cannot be written ({reason}).") from None
     columns = []
     for name, column in zip(table.column_names, table.columns, strict=True):
-        kind = column.type
-        coded = pa.types.is_dictionary(kind) and name not in keep
-        if coded or pa.types.is_large_string(kind) or pa.types.is_null(kind):
-            column = column.cast(pa.string())
-        elif pa.types.is_timestamp(kind):
-            column = column.cast(pa.timestamp("ms", tz="UTC"), safe=False)  # cut off, as in a log
+        coded = pa.types.is_dictionary(column.type)
+        if not (coded and name in keep):
+            try:
+                column = as_text(column) if holds_text(column.type) else plain_column(column)
+            except InputError as error:
+                raise InputError(f"The column {name!r} {error}.") from None
         columns.append(column)
     return pa.table(columns, names=table.column_names)
 

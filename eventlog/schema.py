@@ -49,6 +49,23 @@ COLUMNS: dict[str, Column] = {
     )
 }
 
+LABELS: dict[str, Column] = {
+    column.name: column
+    for column in (
+        Column("event_id", "integer", required=True),
+        Column("kind", "categorical", required=True),
+        Column("value", "numeric", required=True),
+        Column("known_at", "time", required=True),
+    )
+}
+# What must be right in each table beside the events; an import types their other columns.
+TABLE_COLUMNS: dict[str, dict[str, Column]] = {
+    "users": {"user_id": Column("user_id", "id", required=True)},
+    "items": {"item_id": Column("item_id", "id", required=True)},
+    "labels": LABELS,
+    "truth": {"event_id": Column("event_id", "numeric")},  # none for what was only shown
+}
+
 REQUIRED = tuple(name for name, column in COLUMNS.items() if column.required)
 
 # The role of each event name. A log's manifest may add names: "roles": {"gekauft": "purchase"}.
@@ -80,8 +97,6 @@ ROLE_NAMES = frozenset(ROLES.values()) | {"other"}
 # Roles by how much interest in an item they show, weakest first. Of several consecutive events on
 # one item the strongest counts.
 FUNNEL = ("list", "search", "view", "wishlist", "uncart", "cart", "checkout", "payment", "purchase")
-
-LABEL_COLUMNS = ("event_id", "kind", "value", "known_at")
 
 
 def named_as_id(name: str) -> bool:

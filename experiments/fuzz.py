@@ -3,11 +3,12 @@
 Usage::
 
     PYTHONPATH=.:tests python experiments/fuzz.py [--n 2000] [--seed 0] [--first 0]
-        [--keep FOLDER]
+        [--keep FOLDER] [--only column_type,frame]
 
 Each case ends in exit code 0, 1 or 2 with a sentence, within ten seconds and a gibibyte, and leaves
 no partial output; any other is printed, its input is kept in FOLDER, and the exit code is 1.
-`tests/test_fuzz.py` runs 200. `--first 500 --n 250` runs the cases 500 to 749 of a seed.
+`tests/test_fuzz.py` runs 200. `--first 500 --n 250` runs the cases 500 to 749 of a seed, `--first
+634 --n 1` one alone, and `--only` those of some kinds (functions of `tests/fixtures/fuzz`).
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--only", default="", help="kinds of inputs, separated by commas")
     arguments = parser.parse_args()
+    only = [kind for kind in arguments.only.split(",") if kind]
     counts: Counter[str] = Counter()
     begin, wrong = time.process_time(), 0
     with tempfile.TemporaryDirectory() as folder:
@@ -48,7 +51,7 @@ def main() -> int:
         for case in plain_cases():  # also compiles what they need
             if (found := problem(case, work, seconds=COMPILING_S)) is not None:
                 raise SystemExit(f"{case.name}: {found}")
-        for case in cases(arguments.seed, numbers, base, work, large=True):
+        for case in cases(arguments.seed, numbers, base, work, large=True, only=only):
             found = problem(case, work)
             kind = case.name.split()[1]
             counts[kind] += 1

@@ -26,6 +26,7 @@ MODULES = (
     "simulator.behaviour.buffers.rows",
     "simulator.behaviour.session.account",
     "simulator.behaviour.session.devices",
+    "simulator.behaviour.session.memory",
     "simulator.behaviour.session.pages",
     "simulator.behaviour.session.pace",
     "simulator.behaviour.session.satisfaction",

@@ -21,7 +21,7 @@ from eventlog.log_folder import LogWriter, to_arrow
 from eventlog.manifest import DERIVED, GIVEN
 from eventlog.schema import ROLES
 from simulator import event_codes
-from simulator.output import shards
+from simulator.output import arrow_columns, shards
 from simulator.output.task import PolicySource
 from simulator.scenario import load
 
@@ -149,7 +149,7 @@ def run(
             parts = _played(todo, str(writer.events_folder.resolve()), executor)
             for part in track(parts, "shards", total=len(todo)) if len(todo) > 1 else parts:
                 for name in part:
-                    table = to_arrow(part[name])
+                    table = to_arrow(arrow_columns.plain(part[name]))
                     if name not in tables:
                         path = writer.folder / f"{name.replace('truth_', 'truth/')}.parquet"
                         tables[name] = _table_writer(path, table.schema)

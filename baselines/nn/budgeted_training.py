@@ -17,6 +17,7 @@ LEAST_EPOCHS = 2  # before training may stop
 UNWATCHED_EPOCHS = 20  # without a validation part, which would tell when to stop
 MEASURED_SHARE = 0.2  # of the budget, at most, is spent on measuring validation
 FEWEST_MEASURED = 800  # questions, if there are as many
+FEWEST_ANSWERS = 20  # of either kind among them, if there are as many
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,30 @@ class BudgetedTrainer:
 def judged_by(
     valid: Examples | None, price: Cost, seconds: float, rng: np.random.Generator, *, most: int
 ) -> Examples | None:
-    """Return the questions that training of `seconds` is judged by: at most `most`, drawn."""
+    """Return the questions that training of `seconds` is judged by: at most `most`, drawn.
+
+    Of a yes-or-no question FEWEST_ANSWERS of either answer are among them, if there are as many
+    and they fit: without a fraud nothing would be measured.
+    """
     if valid is None or len(valid) == 0:
         return None
     affordable = int(MEASURED_SHARE * seconds / MEASURES / price.question)
     fewest = min(FEWEST_MEASURED, 2 * affordable)
     n = max(1, min(max(affordable, fewest), most))
-    some = np.sort(rng.permutation(len(valid))[:n])
+    drawn = rng.permutation(len(valid))
+    if not np.issubdtype(valid.target.dtype, np.integer):
+        drawn = _with_few_of_each(drawn, valid.target > 0, n)
+    some = np.sort(drawn[:n])
     treatment = None if valid.treatment is None else valid.treatment[some]
     return Examples(valid.sequences, valid.queries[some], valid.target[some], treatment)
+
+
+def _with_few_of_each(drawn: np.ndarray, answer: np.ndarray, n: int) -> np.ndarray:
+    """Return places with the first FEWEST_ANSWERS of the rarer answer among the first `n`."""
+    rare = answer[drawn] == (answer.mean() < 0.5)
+    few = min(int(rare.sum()), FEWEST_ANSWERS, n // 2)
+    if rare[:n].sum() >= few:
+        return drawn
+    first = np.zeros(len(drawn), dtype=bool)
+    first[np.flatnonzero(rare)[:few]] = True
+    return np.concatenate([drawn[first], drawn[~first]])

@@ -16,6 +16,7 @@ from eventlog.arrays import Examples, Queries, Sequences
 
 AVERAGE_SCALE = 3.0  # of an average effect's column: its penalty is a ninth of the others'
 STRENGTHS = (3e-4, 1e-3, 3e-3, 1e-2)  # inverse penalties among which one is chosen
+FEWEST = 200  # of either answer, for a sample of all questions to do
 FOLDS = 3  # of users, over which they are compared
 UPLIFT_PENALTY = 10  # times that of a label
 
@@ -115,6 +116,8 @@ def begin_as_regression(
     target: np.ndarray,
     treatment: np.ndarray | None,
     user: np.ndarray,
+    *,
+    log_odds: float = 0.0,
 ) -> None:
     """Let the head begin as the logistic regression of answers on all that it reads.
 
@@ -123,11 +126,42 @@ def begin_as_regression(
         read: (n, width) its inputs.
         target, treatment: as for `logistic`.
         user: (n,) who is asked about.
+        log_odds: of the first answer among these questions beyond those among all of them.
     """
     head.learn_scale(0, read)
     x = head.standard(read).cpu().double().numpy()
     strength = best_strength(x, target, treatment, user)
-    head.begin_as(0, *logistic(x, target, treatment, strength=strength))
+    weight, bias = logistic(x, target, treatment, strength=strength)
+    bias[0] -= log_odds
+    head.begin_as(0, weight, bias)
+
+
+def with_both(target: np.ndarray, most: int) -> tuple[np.ndarray, float]:
+    """Choose at most `most` questions, evenly over time; of a rare answer all, or half of them.
+
+    An answer is rare if FEWEST or fewer of it would be among them. Then the answers are sampled
+    apart (case-control sampling), which moves nothing but the intercept of a logistic regression
+    (Prentice and Pyke 1979).
+
+    Returns:
+        (m,) places, ascending, and how much higher the log-odds of 1 are among them than among all.
+    """
+    chosen = _evenly(np.arange(len(target)), min(most, len(target)))
+    common = min((target[chosen] > 0).sum(), (target[chosen] <= 0).sum())
+    if len(target) <= most or common > FEWEST:
+        return chosen, 0.0
+    yes, no = np.flatnonzero(target > 0), np.flatnonzero(target <= 0)
+    few = min(len(yes), len(no), most // 2)
+    n_yes = few if len(yes) <= len(no) else most - few
+    chosen = np.sort(np.concatenate([_evenly(yes, n_yes), _evenly(no, most - n_yes)]))
+    if not 0 < n_yes < most:
+        return chosen, 0.0
+    shares = n_yes / len(yes), (most - n_yes) / len(no)
+    return chosen, float(np.log(shares[0] / shares[1]))
+
+
+def _evenly(places: np.ndarray, n: int) -> np.ndarray:
+    return places[np.linspace(0, len(places) - 1, n).astype(np.int64)]
 
 
 def measure_of(queries: Queries, sequences: Sequences, treatment: np.ndarray | None) -> str:

@@ -33,6 +33,7 @@ from baselines.nn.label import (
     begin_as_regression,
     measure_of,
     measured,
+    with_both,
 )
 from baselines.nn.last_row import LastRow
 from baselines.nn.network import EVENT_MEMORY_DAYS, MEMORY_DAYS, Network
@@ -262,7 +263,7 @@ class NeuralModel(NetworkModel):
         Returns:
             How many were.
         """
-        chosen = np.linspace(0, len(train) - 1, min(len(train), affordable)).astype(np.int64)
+        chosen, odds = with_both(train.target, affordable)
         sequences, queries = train.sequences, train.queries[chosen]
         known = self.known(sequences, queries)
         windows = tails(sequences.offsets, queries, self.window)
@@ -275,6 +276,7 @@ class NeuralModel(NetworkModel):
             train.target[chosen],
             treatment,
             queries.user,
+            log_odds=odds,
         )
         return len(chosen)
 

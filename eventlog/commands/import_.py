@@ -64,9 +64,13 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Import the files and print what was read."""
     from eventlog._runtime.files import check_replaceable
+    from eventlog._runtime.garbage import importing, keep_freed_memory
     from eventlog._runtime.terminal import suggest
-    from eventlog.ingest.ingest import import_file
-    from eventlog.ingest.mapping import load, preset
+
+    keep_freed_memory()
+    with importing():
+        from eventlog.ingest.ingest import import_file
+        from eventlog.ingest.mapping import load, preset
 
     out, mapping, made_with = arguments.out, None, None
     check_replaceable(out, overwrite=arguments.overwrite)

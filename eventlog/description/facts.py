@@ -15,11 +15,12 @@ from eventlog.arrays import DAY_MS
 from eventlog.checking.oddities import Timeline
 from eventlog.columns import misfits
 from eventlog.description.distinct import Distinct
-from eventlog.log import EventLog, check_table
+from eventlog.log import EventLog
 from eventlog.log_folder import part_paths, read_frame
 from eventlog.manifest import read_manifest
 from eventlog.order import check_columns
 from eventlog.schema import roles_of
+from eventlog.tables import read_tables
 
 HOUR_MS = 3_600_000
 # Bounds between classes of pauses of a user, ms, and what the classes are called.
@@ -185,11 +186,7 @@ def gather(log: EventLog | Path | str) -> Facts:
         facts.add(log.events)
     else:
         path = Path(log)
-        labels = path / "labels.parquet"
-        facts = Facts(read_manifest(path), name=path.name)
-        if labels.exists():
-            facts.labels = read_frame(labels)
-            check_table(facts.labels, "labels", path)
+        facts = Facts(read_manifest(path), read_tables(path).get("labels"), path.name)
         for part in part_paths(path):
             facts.add(read_frame(part))
     if facts.first is None:

@@ -258,7 +258,7 @@ class _Source:
         if not self.files:
             return {"file": PurePath(self.database).name if self.database else IN_MEMORY}
         names = [PurePath(file.name).name for file in self.files]
-        sums = [digest_of(file.open_raw()) for file in self.files]
+        sums = [digest_of(file) for file in self.files]
         if len(names) == 1:
             return {"file": names[0], "sha256": sums[0]}
         return {"files": [{"file": n, "sha256": s} for n, s in zip(names, sums, strict=True)]}

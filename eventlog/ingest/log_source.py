@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from eventlog._runtime.errors import InputError
-from eventlog.columns import check_table
 from eventlog.ingest.mapping import EventSource, Mapping, Names, TimeFormat
 from eventlog.ingest.reading.streams import Batch
-from eventlog.log_folder import TABLES, part_paths, read_arrow, read_frame
+from eventlog.log_folder import part_paths, read_arrow
 from eventlog.manifest import read_manifest
 from eventlog.schema import COLUMNS
+from eventlog.tables import read_tables, read_truth
 
 
 def folder_manifest(path: Path) -> dict[str, Any]:
@@ -74,12 +74,6 @@ def folder_tables(path: Path, ids: pd.Series) -> dict[str, Any]:
             "event_id", kind="stable", ignore_index=True
         )
 
-    log_tables = {
-        name: renumbered(read_frame(path / f"{name}.parquet"))
-        for name in TABLES
-        if (path / f"{name}.parquet").exists()
-    }
-    for name, table in log_tables.items():
-        check_table(table, name, path)
-    truth = {p.stem: renumbered(read_frame(p)) for p in sorted((path / "truth").glob("*.parquet"))}
+    log_tables = {name: renumbered(table) for name, table in read_tables(path).items()}
+    truth = {name: renumbered(table) for name, table in read_truth(path).items()}
     return {**log_tables, "truth": truth}

@@ -47,6 +47,9 @@ from generators.privacy.public import Public
 from generators.privacy.queries import PrivateQueries
 
 EVENTS_WEIGHT = 4.0  # of the question which events there are: without one, all that it does is lost
+NEEDS_WEIGHT = 2.0  # of each of the two questions what comes before events
+COLUMNS_WEIGHT = 3.0  # of the question which columns events have
+LENGTH_WEIGHT = 6.0  # of the shares of users' lengths: a few long users have most of the rows
 MIN_USERS_IN_LOG = 10
 OPTIONAL_COLUMNS = {
     "session": "session_id",
@@ -77,8 +80,8 @@ def total_query_weight(log: EventLog) -> float:
         + labels
         + 2 * kinds
     )
-    user_attributes, fields = 4 + len(users), 7 + len(columns) + kinds
-    needs = 4.0
+    user_attributes, fields = 3 + LENGTH_WEIGHT + len(users), 7 + len(columns) + kinds
+    needs = 2 * NEEDS_WEIGHT + COLUMNS_WEIGHT
     return questions + needs + user_attributes + 2.0 + 0.5 * fields  # their marginals
 
 

@@ -237,9 +237,13 @@ class Markov(SequenceGenerator):
         for k, (name, size) in enumerate(self.codec_.user_attribute_sizes().items()):
             counts, noise = answers[attribute_table(name)]
             marginal, parent = self.attribute_marginals_[k], parent_of(self.codec_, k)
-            share = backed_off(
-                counts, [len(counts) // size], marginal, first=self.strength, noise=noise
+            wide, fits = len(counts) // size, np.ones(len(counts), dtype=bool)
+            if name == OBSERVATION_SPAN:
+                fits = self.codec_.spans_that_fit(torch.arange(wide)).numpy().reshape(-1)
+            share = fits.reshape(wide, size) * backed_off(
+                counts * fits, [wide], marginal, first=self.strength, noise=noise
             )
+            share /= np.maximum(share.sum(1, keepdims=True), 1e-300)
             before = np.ones(1) if parent < 0 else reached[parent]
             share = raked(share, before, marginal)
             reached.append(before @ share)

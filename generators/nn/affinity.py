@@ -6,8 +6,9 @@ adds to the logits of the codes of that group. How much it adds follows from the
 an additional output of the field's head, so it is learnt once and not code by code.
 `RowNet.affinity_logits` does the same for items. Not available under a privacy budget.
 
-Each bias exists twice: for batches in training, with gradients (`...Tensors`), and compiled for
-sampling (`add_...`).
+In training what a bias adds to which logit is a list (`..._additions`), since a few codes gain; of
+a field with many codes it is a tensor with gradients (`AffinityTensors`). In sampling it is added
+to all logits of a batch (`add_...`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numba import njit
 
 from generators.codec.codec import Codec
 from generators.codec.parts import FAVOURITES, LEVELS, PRICE_LEVEL
+from generators.nn.fused.call import run
 from generators.sequences import codes
 from generators.sequences import feature_layout as layout
 
@@ -127,57 +129,48 @@ def recent_item_affinity(codec: Codec, categories: Affinity | None) -> RecentIte
     )
 
 
-class RecentItemAffinityTensors:
-    """A RecentItemAffinity for whole batches, with gradients."""
+def recent_item_additions(
+    recent: torch.Tensor,
+    features: torch.Tensor,
+    user_attributes: torch.Tensor,
+    rows: torch.Tensor,
+    affinity: RecentItemAffinity,
+) -> torch.Tensor:
+    """Return what the affinities add to the logits of copies, (E, 3) int32; see `FieldSpec`.
 
-    def __init__(self, affinity: RecentItemAffinity) -> None:
-        self.levels = torch.from_numpy(affinity.levels)
-        self.category = torch.from_numpy(affinity.category)
-        self.n_level_weights = affinity.n_level_weights
-        self.categories = AffinityTensors(affinity.categories)
+    Args:
+        recent: (n, N_COPY_RANKS) items that each copy would be.
+        features, user_attributes: (n, F) and (n, S).
+        rows: (m,) rows that are asked for a copy action, ascending.
+    """
+    found = run(_recent_item_additions, recent, features, user_attributes, rows, affinity)
+    return torch.from_numpy(found)
 
-    def added(
-        self,
-        logits: torch.Tensor,
-        recent: torch.Tensor,
-        features: torch.Tensor,
-        user_attributes: torch.Tensor,
-    ) -> torch.Tensor:
-        """Return logits (n, N_COPY_ACTIONS) with the affinities added.
 
-        Args:
-            logits: (n, N_COPY_ACTIONS + W), the weights of the affinities last.
-            recent: (n, N_COPY_RANKS) items that each copy would be.
-            features: (n, F).
-            user_attributes: (n, S) codes.
-        """
-        n_levels = self.n_level_weights
-        by_level = torch.cat(
-            [
-                logits.new_zeros((len(logits), 1)),
-                logits[:, codes.N_COPY_ACTIONS : codes.N_COPY_ACTIONS + n_levels],
-            ],
-            1,
-        )
-        recent = recent.long()
-        # (n, N_COPY_RANKS)
-        gain = (
-            by_level.gather(1, self.levels[recent].flatten(1))
-            .unflatten(1, (codes.N_COPY_RANKS, -1))
-            .sum(2)
-        )
-        # (n, 1, K)
-        place = self.categories.groups_found(features, user_attributes)[:, None]
-        same = (self.category[recent][:, :, None] == place) & (place > 0)
-        gain = gain + (same * logits[:, None, codes.N_COPY_ACTIONS + n_levels :]).sum(2)
-        return torch.cat(
-            [
-                logits[:, : codes.FIRST_COPY],
-                logits[:, codes.FIRST_COPY : codes.EARLIER] + gain,
-                logits[:, codes.EARLIER : codes.N_COPY_ACTIONS],
-            ],
-            1,
-        )
+@njit(cache=True)
+def _recent_item_additions(recent, features, user_attributes, rows, affinity):
+    categories = affinity.categories
+    first_category = codes.N_COPY_ACTIONS + affinity.n_level_weights
+    n_levels, n_places = affinity.levels.shape[1], len(categories.columns)
+    groups = np.empty(n_places, dtype=np.int64)
+    out = np.empty((len(rows) * codes.N_COPY_RANKS * (n_levels + n_places), 3), dtype=np.int32)
+    n = 0
+    for i in rows:
+        _groups_found(features[i], user_attributes[i], categories, groups)
+        for rank in range(codes.N_COPY_RANKS):
+            item = recent[i, rank]
+            for a in range(n_levels):
+                level = affinity.levels[item, a]
+                if level > 0:
+                    out[n, 0], out[n, 1] = i, codes.FIRST_COPY + rank
+                    out[n, 2] = codes.N_COPY_ACTIONS + level - 1
+                    n += 1
+            for k in range(n_places):
+                if groups[k] > 0 and affinity.category[item] == groups[k]:
+                    out[n, 0], out[n, 1] = i, codes.FIRST_COPY + rank
+                    out[n, 2] = first_category + k
+                    n += 1
+    return out[:n].copy()
 
 
 @njit(cache=True)
@@ -192,6 +185,7 @@ def add_recent_item_affinity(logits, rows, recent, features, user_attributes, af
     categories = affinity.categories
     first_level = codes.N_COPY_ACTIONS
     first_category = codes.N_COPY_ACTIONS + affinity.n_level_weights
+    groups = np.empty(len(categories.columns), dtype=np.int64)
     for r in range(len(rows)):
         user = rows[r]
         for rank in range(codes.N_COPY_RANKS):
@@ -200,18 +194,52 @@ def add_recent_item_affinity(logits, rows, recent, features, user_attributes, af
                 level = affinity.levels[item, a]
                 if level > 0:
                     out[r, codes.FIRST_COPY + rank] += logits[r, first_level + level - 1]
-        for k in range(len(categories.columns)):
-            column = categories.columns[k]
-            code = (
-                features[user, column]
-                if k < categories.n_features
-                else user_attributes[user, column]
-            )
-            group = categories.table[categories.first[k] + code]
+        _groups_found(features[user], user_attributes[user], categories, groups)
+        for k in range(len(groups)):
             for rank in range(codes.N_COPY_RANKS):
-                if group > 0 and affinity.category[recent[user, rank]] == group:
+                if groups[k] > 0 and affinity.category[recent[user, rank]] == groups[k]:
                     out[r, codes.FIRST_COPY + rank] += logits[r, first_category + k]
     return out
+
+
+def affinity_additions(
+    features: torch.Tensor, user_attributes: torch.Tensor, rows: torch.Tensor, affinity: Affinity
+) -> torch.Tensor:
+    """Return what an affinity adds to the logits of a field, (E, 3) int32; see `FieldSpec`.
+
+    Args:
+        features, user_attributes: (n, F) and (n, S).
+        rows: (m,) rows that are asked the field, ascending.
+    """
+    return torch.from_numpy(run(_affinity_additions, features, user_attributes, rows, affinity))
+
+
+@njit(cache=True)
+def _affinity_additions(features, user_attributes, rows, affinity):
+    size, groups = len(affinity.group), np.empty(len(affinity.columns), dtype=np.int64)
+    most = np.bincount(affinity.group)[1:].max() if affinity.group.max() > 0 else 0
+    out = np.empty((len(rows) * len(groups) * most, 3), dtype=np.int32)
+    n = 0
+    for i in rows:
+        _groups_found(features[i], user_attributes[i], affinity, groups)
+        for k in range(len(groups)):
+            if groups[k] > 0:
+                for code in range(size):
+                    if affinity.group[code] == groups[k]:
+                        out[n, 0], out[n, 1], out[n, 2] = i, code, size + k
+                        n += 1
+    return out[:n].copy()
+
+
+@njit(cache=True)
+def _groups_found(features, user_attributes, affinity, out):
+    """Write the group that is found in each place to `out` (K,); 0 = none."""
+    for k in range(len(out)):
+        column = affinity.columns[k]
+        level = features[column] if k < affinity.n_features else user_attributes[column]
+        out[k] = affinity.table[affinity.first[k] + level]
+        if affinity.excluded >= 0 and out[k] == features[affinity.excluded]:
+            out[k] = 0
 
 
 class AffinityTensors:
@@ -268,14 +296,8 @@ def add_affinity(logits, rows, features, user_attributes, affinity):
     groups = np.empty(len(affinity.columns), dtype=np.int64)
     for r in range(len(rows)):
         user = rows[r]
+        _groups_found(features[user], user_attributes[user], affinity, groups)
         for k in range(len(groups)):
-            column = affinity.columns[k]
-            level = (
-                features[user, column] if k < affinity.n_features else user_attributes[user, column]
-            )
-            groups[k] = affinity.table[affinity.first[k] + level]
-            if affinity.excluded >= 0 and groups[k] == features[user, affinity.excluded]:
-                groups[k] = 0
             if groups[k] > 0:
                 gain[groups[k]] += logits[r, size + k]
         for code in range(size):

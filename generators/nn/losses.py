@@ -13,9 +13,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from generators.codec.codec import SESSION_LABEL, Codec
+from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
+from generators.nn.affinity import affinity_additions, recent_item_additions
 from generators.nn.batches import Batch
-from generators.nn.fused.fields import field_states
+from generators.nn.fused.fields import FieldSpec, field_losses
 from generators.nn.fused.losses import cross_entropy, item_loss
 from generators.nn.network import RowNet, key_of, open_fields
 from generators.sequences import feature_layout as layout
@@ -79,7 +80,7 @@ class FieldPlan:
     columns: dict[str, int]
     traits: torch.Tensor  # (n_items, L) int64: see `RowNet.item_traits`
     offset: torch.Tensor  # (A,) int64: where the codes of each column begin in that table
-    first: torch.Tensor  # (K + 1,) int64: see `field_states`
+    first: torch.Tensor  # (K + 1,) int64: see `field_losses`
     start: np.ndarray  # (n_categories + 1,): where the items of each category begin
     label_weight: float  # of what is drawn given a session label, see `label_weight_of`
 
@@ -146,34 +147,82 @@ def open_loss(
     attributes = batch.user_attributes.index_select(0, batch.owner[window])
     category = batch_category(batch, plan.names).flatten().index_select(0, at)
     asked, added = _choices(target, features, clock, items, category, plan)
-    u = field_states(states, net.chosen_table(), asked, added, plan.first)
-    parts = zip(
-        u.split(asked.sum(0).tolist()),
-        [torch.nonzero(asked[:, k])[:, 0] for k in range(len(plan.names))],
-        strict=True,
-    )
-    # until a session's label is drawn, that of the row before counts
-    weight = _weighted(features[:, layout.LAST_SESSION_LABEL] > 1, plan.label_weight)
-    # of the label itself; where no labelled session is to come it is never drawn
-    to_come = _weighted(features[:, net.labels_left_column] > 0, plan.label_weight)
-    total = u.new_zeros(())
-    for k, (name, (mine, rows)) in enumerate(zip(plan.names, parts, strict=True)):
-        if not len(rows):
+    weight = _row_weights(net, plan, target, features)
+    choices = (torch.where(asked, target, -1), weight, added)
+    head, bias, outputs = net.fused_heads()
+    spec = _field_spec(net, plan, choices, outputs, (features, attributes, known))
+    total, states = field_losses(states, net.chosen_table(), head, bias, spec)
+    large = [k for k, part in enumerate(spec.outputs) if part is None]
+    for k, mine in zip(large, states.split(asked[:, large].sum(0).tolist()), strict=True):
+        if not len(mine):
             continue
-        of_rows, code = (to_come if name == SESSION_LABEL else weight)[rows], target[rows, k]
-        reads = name == "item" or net.reads_features(name)
-        about, owner, copies = (
-            x.index_select(0, rows) if reads else x for x in (features, attributes, known)
-        )
-        if name == "item":
-            total = total + _item_loss(net, mine, code, about, owner, copies, plan.start, of_rows)
+        rows = torch.nonzero(asked[:, k])[:, 0]
+        of_rows, code = weight[rows, k], target[rows, k]
+        about, owner = features.index_select(0, rows), attributes.index_select(0, rows)
+        if plan.names[k] == "item":
+            copies = known.index_select(0, rows)
+            loss = _item_loss(net, mine, code, about, owner, copies, plan.start, of_rows)
         else:
-            logits = net.logits(name, mine, about, owner, copies)
-            total = total + cross_entropy(logits, code, of_rows)
-        if name == SESSION_LABEL:  # it holds for the whole session
-            label = current_session_label(target[:, k], features)
-            weight = _weighted(label > 0, plan.label_weight)
+            loss = cross_entropy(net.logits(plan.names[k], mine, about, owner), code, of_rows)
+        total = total + loss
     return total
+
+
+def _row_weights(
+    net: RowNet, plan: FieldPlan, target: torch.Tensor, features: torch.Tensor
+) -> torch.Tensor:
+    """Return the weights (n, K) of the losses of all fields."""
+    # until a session's label is drawn, that of the row before counts
+    out = _weighted(features[:, layout.LAST_SESSION_LABEL] > 1, plan.label_weight)
+    out = out[:, None].repeat(1, len(plan.names))
+    if SESSION_LABEL in plan.names:
+        k = plan.names.index(SESSION_LABEL)
+        # of the label itself; where no labelled session is to come it is never drawn
+        out[:, k] = _weighted(features[:, net.labels_left_column] > 0, plan.label_weight)
+        label = current_session_label(target[:, k], features)  # it holds for the whole session
+        out[:, k + 1 :] = _weighted(label > 0, plan.label_weight)[:, None]
+    return out
+
+
+def _field_spec(
+    net: RowNet,
+    plan: FieldPlan,
+    choices: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    outputs: dict[str, slice],
+    seen: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+) -> FieldSpec:
+    """Return what the rows are asked.
+
+    Args:
+        choices: codes (n, K), -1 = not asked, weights (n, K), and embeddings (n, A) that are added.
+        outputs: where those of the heads are that are computed row by row.
+        seen: features (n, F), attributes (n, S) of the users and items (n, N_COPY_RANKS) that a row
+            can copy.
+    """
+    code, weight = (x.T.contiguous() for x in choices[:2])
+    features, attributes, known = seen
+    additions = [torch.zeros((0, 3), dtype=torch.int32)] * len(plan.names)
+    for k, name in enumerate(plan.names):
+        rows = torch.nonzero(code[k] >= 0)[:, 0]
+        if name == COPY_ACTION and net.recent_items is not None:
+            additions[k] = recent_item_additions(
+                known, features, attributes, rows, net.recent_items
+            )
+        elif name in net.affinities and name in outputs:
+            additions[k] = affinity_additions(features, attributes, rows, net.affinities[name])
+    constants = [torch.zeros((0, 0))] * len(plan.names)
+    constants[plan.names.index("gap")] = net.cycle_of(features)
+    return FieldSpec(
+        code,
+        weight,
+        choices[2],
+        plan.first,
+        [outputs.get(name) for name in plan.names],
+        [net.sizes[name] for name in plan.names],
+        additions,
+        constants,
+        torch.zeros((0, 0)),
+    )
 
 
 def _weighted(labelled: torch.Tensor, weight: float) -> torch.Tensor:
@@ -190,7 +239,7 @@ def _choices(
     plan: FieldPlan,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return which fields the rows are asked, (n, K) bool, and the embeddings that their choices
-    add, (n, A); see `field_states`.
+    add, (n, A); see `field_losses`.
 
     Args:
         target: (n, K) codes.

@@ -20,7 +20,6 @@ from generators.codec.parts import FAVOURITES
 from generators.nn.affinity import (
     RECENT,
     AffinityTensors,
-    RecentItemAffinityTensors,
     affinities,
     recent_item_affinity,
 )
@@ -29,6 +28,7 @@ from generators.nn.user_attributes import AttributeNetwork
 from generators.sequences import feature_layout as layout
 
 EMBEDDING_SD = 0.05  # of the weights of embeddings before training
+MOST_FUSED_CODES = 128  # of a field whose loss is computed row by row
 AFFINITY_START = 0.3  # weight of an affinity before training
 HOURS_A_DAY = 24
 RECENT_COLUMNS = slice(layout.LAST_ITEMS, layout.LAST_ITEMS + RECENT)
@@ -125,10 +125,10 @@ class RowNet(AttributeNetwork):
         A field with affinities has more outputs than codes: their weights.
         """
         found = affinities(codec)
-        self.affinities = {n: AffinityTensors(affinity) for n, affinity in found.items()}
+        self.affinities = found
         self.extra_outputs = {n: len(affinity.columns) for n, affinity in found.items()}
         recent = recent_item_affinity(codec, found.get("category"))
-        self.recent_items = None if recent is None else RecentItemAffinityTensors(recent)
+        self.recent_items = recent
         if recent is not None:
             n_places = len(recent.categories.columns)
             self.extra_outputs[COPY_ACTION] = recent.n_level_weights + n_places
@@ -183,6 +183,12 @@ class RowNet(AttributeNetwork):
         Most of a log's items do not occur in a batch, and most weights belong to items.
         """
         return [self.embed.weight, *([self.encode_embed.weight] if self.latent else [])]
+
+    def row_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters that the loss of rows depends on, without `sparse_weights`."""
+        others = [p for part in self.attribute_modules() for p in part.parameters()]
+        ids = set(map(id, [*others, *self.sparse_weights()]))
+        return [p for p in self.parameters() if id(p) not in ids]
 
     # --- a user -----------------------------------------------------------------------------------
 
@@ -250,34 +256,36 @@ class RowNet(AttributeNetwork):
         return outputs
 
     def logits(
-        self,
-        name: str,
-        u: torch.Tensor,
-        features: torch.Tensor,
-        attributes: torch.Tensor,
-        recent: torch.Tensor,
+        self, name: str, u: torch.Tensor, features: torch.Tensor, attributes: torch.Tensor
     ) -> torch.Tensor:
-        """Return the logits (n, codes) of a field.
+        """Return the logits (n, codes) of a field that `by_matrix_product` names.
 
         Args:
             u: (n, D) states of the field.
             features: (n, F).
             attributes: (n, S) codes of the users.
-            recent: (n, N_COPY_RANKS) items that a row can copy.
         """
         outputs = self.head(name, u)
-        if name == "gap":
-            return outputs + self.cycle_of(features)
-        if name == COPY_ACTION and self.recent_items is not None:
-            return self.recent_items.added(outputs, recent, features, attributes)
         if name in self.affinities:
-            return self.affinities[name].added(outputs, features, attributes)
+            return AffinityTensors(self.affinities[name]).added(outputs, features, attributes)
         return outputs
 
-    def reads_features(self, name: str) -> bool:
-        """Do the logits of a field depend on more than its state?"""
-        copies = name == COPY_ACTION and self.recent_items is not None
-        return name == "gap" or copies or name in self.affinities
+    def by_matrix_product(self, name: str) -> bool:
+        """Does a field have so many codes that its loss is a matrix product over the rows?"""
+        own = name not in ("gap", COPY_ACTION) and self.sizes[name] > MOST_FUSED_CODES
+        return name == "item" or own
+
+    def fused_heads(self) -> tuple[torch.Tensor, torch.Tensor, dict[str, slice]]:
+        """Return the heads of all other fields: weights (outputs, D), biases (outputs,), places."""
+        weights, biases, places, n = [], [], {}, 0
+        for name in self.sizes:
+            if not self.by_matrix_product(name):
+                head = self.heads[key_of(name)]
+                weights.append(head.weight)
+                biases.append(head.bias)
+                places[name] = slice(n, n + len(head.bias))  # type: ignore[arg-type]
+                n = places[name].stop
+        return torch.cat(weights), torch.cat(biases), places  # type: ignore[arg-type]
 
     def cycle_of(self, features: torch.Tensor) -> torch.Tensor:
         """Return what the weekly cycle adds to the logits of the gap, (..., gap codes)."""

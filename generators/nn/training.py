@@ -15,15 +15,12 @@ from eventlog._runtime.console import track
 from eventlog._runtime.errors import WorkError
 from generators.codec.codec import Codec
 from generators.nn.batches import TrainingPlan, batches, make_batch
-from generators.nn.fused.adam import adam_rows
 from generators.nn.losses import FieldPlan, open_loss
 from generators.nn.network import RowNet
+from generators.nn.optimizer import Adam
 from generators.nn.posterior import latent_of
 from generators.sequences.encode import EncodedSequences
 
-BETAS = (0.9, 0.98)  # of Adam
-EPSILON = 1e-8
-MOST_NORM = 1.0  # of the gradient of an update
 WARM_UP = 0.1  # share of the updates in which the learning rate rises
 EPOCHS = (3, 60)  # least and most, where the plan gives rows
 # Training of users' attributes
@@ -31,6 +28,7 @@ HELD_USERS = 20  # held-out users that it takes to say when to stop
 UPDATES_UNCHECKED = 200  # where there are fewer
 DROPOUT = 0.3  # of hidden units
 ATTRIBUTE_RATE = 2e-3  # learning rate
+ATTRIBUTE_BETAS = (0.9, 0.999)
 CHECK_EVERY = 25  # updates
 PATIENCE = 8  # checks without an improvement
 
@@ -42,7 +40,7 @@ def train(
     rng = np.random.default_rng([seed, 4])
     generator = torch.Generator().manual_seed(seed * 1_000_003 + 5)
     fields = FieldPlan.of(net, codec, steps)
-    optimizer = _Optimizer(net)
+    optimizer = Adam(net.row_parameters(), net.sparse_weights())
     epochs = epochs_of(plan, len(steps.features))
     schedule = [list(batches(steps, plan, rng)) for _ in range(epochs)]
     updates = [(epoch, users) for epoch, part in enumerate(schedule) for users in part]
@@ -63,33 +61,6 @@ def train(
         sums[epoch] += float(loss.detach()), n
     net.eval()
     return [float(total / max(count, 1)) for total, count in sums]
-
-
-class _Optimizer:
-    """Adam with clipped gradients; of large tables only the rows that a batch used are updated."""
-
-    def __init__(self, net: RowNet) -> None:
-        tables = net.sparse_weights()
-        ids = set(map(id, tables))
-        self.tables = [(p, torch.zeros_like(p), torch.zeros_like(p)) for p in tables]
-        self.dense = [p for p in net.parameters() if id(p) not in ids]
-        self.adam = torch.optim.Adam(self.dense, betas=BETAS, eps=EPSILON, fused=True)
-        self.steps = 0
-
-    def step(self, rate: float) -> None:
-        """Take a step with the gradients that there are, at a learning rate, and forget them."""
-        found = [p.grad for p in self.dense if p.grad is not None]
-        found += [p.grad._values() for p, *_ in self.tables if p.grad is not None]
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(found)))
-        torch._foreach_mul_(found, (MOST_NORM / (norm + 1e-6)).clamp(max=1.0))
-        self.adam.param_groups[0]["lr"] = rate
-        self.adam.step()
-        self.adam.zero_grad(set_to_none=True)
-        self.steps += 1
-        for table, first, second in self.tables:
-            if table.grad is not None:
-                adam_rows(table, (first, second), table.grad, rate, BETAS, EPSILON, step=self.steps)
-            table.grad = None
 
 
 def train_attributes(
@@ -121,19 +92,17 @@ def train_attributes(
     held, learnt = order[: len(order) // 10], order[len(order) // 10 :]
     if len(held) < HELD_USERS:
         held, learnt, updates = order[:0], order, UPDATES_UNCHECKED
-    optimizer = torch.optim.Adam(weights, lr=ATTRIBUTE_RATE, fused=True)
+    optimizer = Adam(weights, betas=ATTRIBUTE_BETAS)
     best, lowest, worse = [p.detach().clone() for p in weights], float("nan"), 0
     generator = torch.Generator().manual_seed(seed * 1_000_003 + 13)
     for update in range(updates):
         users = learnt[torch.from_numpy(rng.integers(len(learnt), size=min(batch, len(learnt))))]
         keep = (torch.rand((len(users), net.width), generator=generator) >= DROPOUT) / (1 - DROPOUT)
-        loss = net.attribute_losses(z[users], attributes[users], keep).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        (net.attribute_loss(z[users], attributes[users], keep) / len(users)).backward()
+        optimizer.step(ATTRIBUTE_RATE)
         if len(held) and update % CHECK_EVERY == CHECK_EVERY - 1:
             with torch.no_grad():
-                now = float(net.attribute_losses(z[held], attributes[held]).mean())
+                now = float(net.attribute_loss(z[held], attributes[held])) / len(held)
             worse = worse + 1 if now >= lowest else 0
             if not worse:
                 best, lowest = [p.detach().clone() for p in weights], now

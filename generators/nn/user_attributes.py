@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from generators.codec.codec import Codec
 from generators.codec.coders import Bins
 from generators.codec.parts import ARRIVAL, LENGTH, OBSERVATION_SPAN
+from generators.nn.fused.fields import FieldSpec, field_losses
 
 BUMPS = 9  # basis functions over the codes of a number
 BUMP_WIDTH = 0.8  # standard deviation of a basis function, in distances between them
@@ -99,28 +99,45 @@ class AttributeNetwork(nn.Module):
             return hidden
         return hidden + self.static_embeds[k](code) + self.static_near[k](self.bumps[k][code])
 
-    def attribute_losses(
+    def attribute_loss(
         self, z: torch.Tensor, codes: torch.Tensor, keep: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return the negative log likelihood of attributes `codes` (n, S), (n,) in nats.
+        """Return the negative log likelihood () of attributes `codes` (n, S) in nats, fused.
 
-        `attribute_logits` says the same, one attribute at a time.
+        `attribute_logits` gives the same, one attribute at a time.
 
         Args:
             z: (n, Z) latents.
             keep: (n, D) factors of the hidden units (dropout, the same for all attributes).
         """
+        n, k = codes.shape
         heads, smooth, embeds, near = (list(part) for part in self.attribute_modules()[1:])
-        hidden, total = self._first_hidden(z), z.new_zeros(len(z))
-        for k, head in enumerate(heads):
-            active = torch.relu(hidden)
-            active = active if keep is None else active * keep
-            logits = F.linear(active, head.weight + self.bumps[k] @ smooth[k].weight, head.bias)
-            total = total + F.cross_entropy(logits, codes[:, k], reduction="none")
-            if k < len(embeds):  # one table instead of two look-ups, as each user has one code
-                table = embeds[k].weight + self.bumps[k] @ near[k].weight.T
-                hidden = hidden + F.embedding(codes[:, k], table)
-        return total
+        bumps, ends = self.bumps, np.cumsum(self.attribute_sizes).tolist()
+        # one table instead of two look-ups, as each user has one code
+        tables = [e.weight + b @ s.weight.T for e, b, s in zip(embeds, bumps, near, strict=False)]
+        none = z.new_zeros((0, 0))
+        spec = FieldSpec(
+            code=codes.T.contiguous(),
+            weight=z.new_ones((k, n)),
+            added=codes[:, : k - 1] + self.attribute_offset[: k - 1],
+            first=torch.tensor([*range(k), k - 1]),
+            outputs=[
+                slice(end - size, end) for end, size in zip(ends, self.attribute_sizes, strict=True)
+            ],
+            sizes=self.attribute_sizes,
+            additions=[torch.zeros((0, 3), dtype=torch.int32)] * k,
+            constants=[none] * k,
+            keep=none if keep is None else keep,
+        )
+        weights = [h.weight + b @ s.weight for h, b, s in zip(heads, bumps, smooth, strict=True)]
+        loss, _ = field_losses(
+            self._first_hidden(z),
+            torch.cat([*tables, z.new_zeros((0, self.width))]),
+            torch.cat(weights),
+            torch.cat([head.bias for head in heads]),
+            spec,
+        )
+        return loss
 
     def _first_hidden(self, z: torch.Tensor) -> torch.Tensor:
         hidden: torch.Tensor = self.static_hidden(z if self.latent else z.new_ones((len(z), 1)))

@@ -50,64 +50,63 @@ def shopper_dtype(world: World) -> np.dtype:
         places *= 2
     return np.dtype(
         [
-            # fixed
+            # what each visit reads, in as few lines of memory as it takes: waiting for them is a
+            # fifth of the time of a session
             ("key", "u8"),  # of the shopper's draws
+            ("last_end", "f8"),  # end of the last session
+            ("offer", "i8"),  # row among the shard's offers of the last coupon offered, -1 = none
+            # end of the window in which the last campaign's outcome is counted
+            ("outcome_until", "f8"),
+            ("coupon_time", "f8"),  # of the last offer
             ("born", "f8"),  # when the account was opened; a new one is by its first visit
-            ("rate", "f8"),  # planned visits per day while active
-            ("category_logit", "f4", (places,)),  # log liking of each category
-            ("price_sensitivity", "f4"),  # utility lost per unit of log price
-            # favourite brand among those of a category pair, -1 = none
-            ("favourite_brand", "i4", (places // 2,)),
-            ("propensity", "f4"),  # shift of the log-odds to cart and to buy
-            ("pace", "f4"),  # log of the factor on the time between clicks
-            ("hazard", "f4"),  # probability to be gone after a session
+            ("alive", "u1"),
+            ("signed_up", "u1"),
             ("country", "i1"),
             ("channel", "i1"),  # by which the shopper was acquired
-            ("age", "i1"),
-            ("ring", "i4"),  # the ring that controls the account, -1 = its owner does
-            # state
-            ("taste", "f4", (styles,)),
-            ("signed_up", "u1"),
-            ("alive", "u1"),
-            ("died", "f8"),  # NaN while alive
+            ("treated", "i1"),  # 1 = holds the coupon in this world
+            ("grievance", "i1"),  # why the hazard is raised, index into REASONS; 0 = it is not
             ("reason", "i1"),  # index into REASONS
+            ("age", "i1"),
             ("visit_factor", "f4"),  # factor on the visit rate, 1 = normal
             ("satisfaction", "f4"),  # 0 = neutral, -1 = a late parcel just now
             ("engagement", "f4"),  # 1 = as ever; it falls once the shopper begins to leave
             ("leaving_since", "f8"),  # NaN = not on the way out
             ("trust", "f4"),  # shift of the log-odds to buy that good orders have earned
-            ("grievance", "i1"),  # why the hazard is raised, index into REASONS; 0 = it is not
-            ("last_end", "f8"),  # end of the last session
+            ("hazard", "f4"),  # probability to be gone after a session
+            ("price_sensitivity", "f4"),  # utility lost per unit of log price
+            ("propensity", "f4"),  # shift of the log-odds to cart and to buy
+            ("pace", "f4"),  # log of the factor on the time between clicks
+            ("campaign", "i4"),  # the last campaign that reached the shopper, 0 = none
+            ("coupon", "f4"),  # discount of the coupon in hand, 0 = none
+            ("coupons_seen", "f4"),  # until `coupon_time`, the latest count most
+            ("response", "f4"),  # to the coupon in hand, 1 = as usual
+            # views since the last order until `last_end`, the latest count most
+            ("interest", "f4"),
+            ("orders", "i4"),  # honest orders so far
+            ("cart_size", "i4"),
+            ("device", "i8", (2,)),
+            ("card", "i8", (2,)),  # codes, the main one first
             ("intent", "i4", (2,)),  # category of the current and of the interrupted intent
             ("intent_time", "f8", (2,)),
             ("looked", "i4", (2,)),  # earlier visits with each of them
-            ("intent_style", "f4", (2, styles)),  # what this search is about, around the taste
             ("recent", "i4", (2, RECENT)),  # items seen last with each of them, newest first
-            ("seen", "u1", (MEMORY,)),  # by item modulo MEMORY
             ("bought", "i4", (BOUGHT,)),  # items bought last, newest first
-            ("cart", "i4", (CART,)),
-            ("pieces", "i4", (CART,)),  # of each line
-            ("cart_size", "i4"),
             ("wish", "i4", (WISHES,)),  # items on the wishlist, newest first
-            ("device", "i8", (2,)),
-            ("card", "i8", (2,)),  # codes, the main one first
+            ("taste", "f4", (styles,)),
+            ("intent_style", "f4", (2, styles)),  # what this search is about, around the taste
+            ("seen", "u1", (MEMORY // 8,)),  # a bit by item modulo MEMORY, see session.memory
+            # what few visits read
+            ("died", "f8"),  # NaN while alive
+            ("rate", "f8"),  # planned visits per day while active
+            ("ring", "i4"),  # the ring that controls the account, -1 = its owner does
             ("devices", "i4"),
             ("cards", "i4"),  # codes made so far
-            ("orders", "i4"),  # honest orders so far
             ("orders_before", "i4"),  # those before the log
-            # coupons
-            ("campaign", "i4"),  # the last campaign that reached the shopper, 0 = none
-            ("offer", "i8"),  # its row among the shard's offers
-            ("treated", "i1"),  # 1 = holds the coupon in this world
-            ("coupon", "f4"),  # discount of the coupon in hand, 0 = none
-            ("coupons_seen", "f4"),  # until `coupon_time`, the latest count most
-            ("coupon_time", "f8"),  # of the last offer
-            ("response", "f4"),  # to the coupon in hand, 1 = as usual
-            (
-                "interest",
-                "f4",
-            ),  # views since the last order until `last_end`, the latest count most
-            ("outcome_until", "f8"),  # end of the window in which the campaign's outcome is counted
+            ("cart", "i4", (CART,)),
+            ("pieces", "i4", (CART,)),  # of each line
+            # favourite brand among those of a category pair, -1 = none
+            ("favourite_brand", "i4", (places // 2,)),
+            ("category_logit", "f4", (places,)),  # log liking of each category
         ],
         align=True,
     )

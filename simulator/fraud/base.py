@@ -41,16 +41,9 @@ class Attacks:
     def __len__(self) -> int:
         return len(self.time)
 
-    def take(self, rows: np.ndarray) -> Attacks:
-        """Return the attacks `rows` (m,), by number or by mask."""
+    def take(self, rows: np.ndarray | slice) -> Attacks:
+        """Return the attacks `rows` (m,), by number or by mask; of a slice, views."""
         return Attacks(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
-
-    @classmethod
-    def concatenate(cls, parts: list[Attacks]) -> Attacks:
-        """Return all attacks of `parts` in their order."""
-        return cls(
-            **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
-        )
 
     @classmethod
     def none(cls) -> Attacks:
@@ -74,6 +67,33 @@ class Attacks:
             return np.append(values, np.full(n, -1).astype(values.dtype))
 
         return Attacks(**{f.name: padded(getattr(self, f.name)) for f in fields(self)})
+
+
+class AttackHistory:
+    """All attacks that were planned, by their numbers; its arrays grow by doubling."""
+
+    def __init__(self) -> None:
+        self._room, self._n = Attacks.none(), 0
+
+    def __len__(self) -> int:
+        return self._n
+
+    @property
+    def written(self) -> Attacks:
+        """The attacks so far, as views."""
+        return self._room.take(slice(self._n))
+
+    def extend(self, parts: list[Attacks]) -> np.ndarray:
+        """Add the attacks of `parts`, and return (n,) int64 their numbers."""
+        first, n = self._n, sum(map(len, parts))
+        if first + n > len(self._room):
+            self._room = self._room.pad(max(len(self._room), n))
+        for part in parts:
+            place = slice(self._n, self._n + len(part))
+            for f in fields(Attacks):
+                getattr(self._room, f.name)[place] = getattr(part, f.name)
+            self._n += len(part)
+        return np.arange(first, self._n)
 
 
 @dataclass(frozen=True)
@@ -168,9 +188,10 @@ class Typology(ABC):
 
 def accounts_of_rings(population: Population) -> np.ndarray:
     """Return (k,) accounts of rings that have been used; on the first day, those of old."""
-    theirs = (population.ring >= 0) & population.alive
-    used = theirs & np.isfinite(population.last_end)
-    return np.flatnonzero(used if used.any() else theirs & (population.born < 0))
+    theirs = np.flatnonzero(population.ring >= 0)
+    theirs = theirs[population.alive[theirs]]
+    used = np.isfinite(population.last_end[theirs])
+    return theirs[used if used.any() else population.born[theirs] < 0]
 
 
 def go_shopping(overrides: BehaviourOverrides, who: np.ndarray, **given: Any) -> None:

@@ -25,6 +25,9 @@ def renewed(now, ring, fresh, free):
 
 def first_without(now: np.ndarray, ring: np.ndarray) -> np.ndarray:
     """Return (n,) bool: the first attack of a ring that has nothing yet (`now` is -1)."""
-    first = np.zeros(len(ring), dtype=bool)
-    first[np.unique(ring, return_index=True)[1]] = True
-    return first & (now[ring] < 0)
+    without = now[ring] < 0
+    if without.any():  # on the first days only
+        first = np.zeros(len(ring), dtype=bool)
+        first[np.unique(ring, return_index=True)[1]] = True
+        without &= first
+    return without

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from simulator.behaviour.buffers.event_buffer import concatenated
 from simulator.behaviour.emails import KINDS, newsletter_days, send
 from simulator.engine import Shard
 from simulator.output import arrow_columns, tags
@@ -42,7 +43,7 @@ class Marketing:
         mails, shopper, mail = self.emails.rows()
         there = self.ids.is_in_log(mails)
         n, user = len(written), np.append(user, self.ids.place[shopper[there]])
-        written = np.concatenate([written, mails[there]])
+        written = concatenated([written, mails[there]])
         order = np.lexsort((written["time"], user))
         mail = np.append(np.full(n, -1), mail[there])
         row = np.append(row, np.full(len(user) - n, -1))

@@ -102,7 +102,8 @@ def simulate(task: Task, folder: str | None = None) -> dict[str, pa.Table]:
         if folder is not None:
             events = tables.pop("events")
             encoded = arrow_columns.with_few_values(events)
-            write_parquet(Path(folder) / f"part-{task.index:05d}.parquet", events, encoded=encoded)
+            path = Path(folder) / f"part-{task.index:05d}.parquet"
+            write_parquet(path, arrow_columns.plain(events, encoded), encoded=encoded)
     return tables
 
 

@@ -24,9 +24,9 @@ class AccountTakeover(Typology):
         On the first days of a shop without a past these are the customers of old.
         """
         population = context.population
-        theirs = (population.ring < 0) & population.alive
-        bought = theirs & (population.orders > 0)
-        return np.flatnonzero(bought if bought.any() else theirs & (population.born < 0))
+        theirs = np.flatnonzero((population.ring < 0) & population.alive)
+        bought = population.orders[theirs] > 0
+        return theirs[bought if bought.any() else population.born[theirs] < 0]
 
     def disguise(self, mimicry: float) -> tuple[float, float, float]:
         """Hide behind a proxy in the victim's country; with a stolen cookie, be the old device."""

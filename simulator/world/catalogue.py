@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -179,11 +180,10 @@ class World:
         A stationary process in time: between independent normals `trend_days` apart, the weights
         turn from the one to the next. The draws are keyed, so any shard may ask for any day.
         """
-        setting, n = self.scenario.catalogue, self.n_items
+        setting = self.scenario.catalogue
         knot, share = divmod(day / setting.trend_days, 1.0)
-        numbers = 2 * (np.arange(n) * KNOTS_PER_ITEM + int(knot))
-        before = normals(np.uint64(self.trend_key), numbers)
-        after = normals(np.uint64(self.trend_key), numbers + 2)
+        before = _knot(self.trend_key, self.n_items, int(knot))
+        after = _knot(self.trend_key, self.n_items, int(knot) + 1)
         angle = 0.5 * np.pi * share
         moved = np.cos(angle) * before + np.sin(angle) * after
         return setting.trend * moved  # type: ignore[no-any-return]
@@ -198,14 +198,18 @@ class World:
         if setting.stockout == 0:
             return out
         chance = np.minimum(setting.stockout * np.exp(0.5 * self.appeal), 0.5)
-        for ago in range(2 * setting.restock_days):
-            if day - ago < 0:
-                break
+        for ago in range(min(2 * setting.restock_days, day + 1)):
             u = uniforms(np.uint64(self.stock_key), np.arange(n) * DRAWS_PER_ITEM + (day - ago))
+            gone = np.flatnonzero(u < chance)
             # The days until it is back in stock are uniform from 1 to twice the mean, by the lower
             # digits of the same draw.
-            stays = 1 + (u / np.maximum(chance, 1e-12) * (2 * setting.restock_days - 1)).astype(
-                np.int64
-            )
-            out |= (u < chance) & (ago < stays)
+            longest = 2 * setting.restock_days - 1
+            stays = 1 + (u[gone] / chance[gone] * longest).astype(np.int64)
+            out[gone[ago < stays]] = True
         return out
+
+
+@lru_cache(maxsize=4)  # two are in use on each day of a period
+def _knot(key: int, n_items: int, knot: int) -> np.ndarray:
+    """(n_items,) float64 standard normals: where the items' trends are at a knot."""
+    return normals(np.uint64(key), 2 * (np.arange(n_items) * KNOTS_PER_ITEM + knot))

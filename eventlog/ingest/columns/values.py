@@ -16,6 +16,9 @@ import pyarrow.compute as pc
 WIDEST = 9 * 10**15
 NO_WIDTH = "\u200b\u2060\ufeff"  # characters that nobody sees
 BLANK = "".join(c for c in map(chr, range(0x3001)) if c.isspace()) + NO_WIDTH
+FEW_TEXTS = 1_000  # of which it does not matter how they are coded
+DIGITS = 18  # that fit into 64 bits
+SPREAD = 4  # numbers in the range of whole ones to each text, at most
 TEXT = pa.dictionary(pa.int32(), pa.string())  # how text columns are held
 
 
@@ -76,9 +79,45 @@ class Coded:
         """Return the column in which values that are equal share a code."""
         if self.distinct:
             return self
-        found = self.values.dictionary_encode()
+        found = _whole_numbers(self.values) or self.values.dictionary_encode()
         code = found.indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
         return Coded(self.take(code, -1), found.dictionary.cast(pa.string()), True)
+
+
+def _whole_numbers(texts: pa.StringArray) -> pa.DictionaryArray | None:
+    """Return texts that are all whole numbers by their distinct values, otherwise None.
+
+    It takes a third of the time of `dictionary_encode`. Numbers are told apart by a table of all of
+    their range, so there is none for sparse ones.
+    """
+    if len(texts) < FEW_TEXTS:
+        return None
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    size = int(ends[-1]) - int(ends[0])
+    characters = np.frombuffer(data, dtype=np.uint8)[int(ends[0]) : int(ends[-1])]
+    if not size or characters.min() < ord("0") or characters.max() > ord("9"):
+        return None
+    longest, shortest = (int(f(np.diff(ends))) for f in (np.max, np.min))
+    if shortest == 0 or longest > DIGITS:
+        return None
+    numbers = texts.cast(pa.int64()).to_numpy()
+    low, high = int(numbers.min()), int(numbers.max())
+    if high - low >= SPREAD * len(texts):
+        return None
+    place = numbers - low
+    occurs = np.zeros(high - low + 1, dtype=bool)
+    occurs[place] = True
+    distinct = np.flatnonzero(occurs)
+    names = pa.array(distinct + low).cast(pa.string())
+    code = np.zeros(len(occurs), dtype=np.int32)
+    code[distinct] = np.arange(len(distinct), dtype=np.int32)
+    codes = code[place]
+    # 007 and 7 are different texts: one with a zero in front is longer than its number.
+    lengths = pc.binary_length(names).to_numpy()
+    if int(lengths[codes].sum(dtype=np.int64)) != size:
+        return None
+    return pa.DictionaryArray.from_arrays(pa.array(codes), names)
 
 
 @lru_cache(maxsize=64)

@@ -44,6 +44,12 @@ class Opening:
     empty: int = 0  # fields at the end of each row that have no name and no value
     unlike: tuple[str, ...] = ()  # columns of numbers or times that hardly occur twice
 
+    @property
+    def as_it_is(self) -> bool:
+        """Whether the rows can be read from the file on this machine as they are."""
+        plain = self.encoding == "utf-8" and not self.layout.comment and not self.file.compression
+        return plain and self.file.path is not None
+
     def open(self) -> IO[bytes]:
         """Open the file as UTF-8 text from its header, or its first row, on."""
         stream: Any = self.file.open()

@@ -63,13 +63,15 @@ def find_files(inputs: Sequence[str | Path], scratch: Path) -> list[InputFile]:
     return files
 
 
-def digest_of(stream: IO[bytes]) -> str:
-    """Return the SHA-256 of a stream's bytes in hex, and close it."""
-    found = hashlib.sha256()
-    with stream:
-        for data in iter(lambda: stream.read(1 << 20), b""):
-            found.update(data)
-    return found.hexdigest()
+def digest_of(file: InputFile) -> str:
+    """Return the SHA-256 of a file's bytes in hex, which a reader may have computed."""
+    if not file.sha256:
+        found = hashlib.sha256()
+        with file.open_raw() as stream:
+            for data in iter(lambda: stream.read(1 << 20), b""):
+                found.update(data)
+        file.sha256 = found.hexdigest()
+    return file.sha256
 
 
 def by_name(name: str) -> list[tuple[int, int, str]]:

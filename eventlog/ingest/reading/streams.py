@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import io
 import lzma
 import zipfile
@@ -19,6 +20,7 @@ import pyarrow as pa
 from eventlog._runtime.errors import InputError
 
 BLOCK = 16 << 20  # bytes of text in a batch
+SCANNED = 1 << 18  # bytes that are looked at while the processor has them at hand
 LONGEST_LINE = 64 << 20  # bytes
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd", ".xz": "xz"}
 # What reading compressed data raises where it is damaged.
@@ -36,7 +38,7 @@ class Batch:
     file: str = ""  # the file that the rows are of
 
 
-@dataclass(frozen=True)
+@dataclass
 class InputFile:
     """A file to read, wherever it is: on this machine, in an archive, behind an address."""
 
@@ -45,6 +47,7 @@ class InputFile:
     size: int
     path: Path | None = None  # if it is on this machine
     partitions: tuple[tuple[str, str | None], ...] = ()  # of its folders: day=2024-01-01
+    sha256: str = ""  # of its bytes, as soon as it is known
 
     def __str__(self) -> str:
         return self.name
@@ -83,24 +86,58 @@ def local_file(path: Path, **settings: Any) -> InputFile:
     return InputFile(str(path), lambda: open(path, "rb"), size, path, **settings)
 
 
-class WatchedStream(io.RawIOBase):
-    """The stream that Arrow reads; counts quotes and line ends, which reveal broken quoting.
+@dataclass
+class Marks:
+    """What reveals in a text that its quoting is broken, or that a spreadsheet wrote it."""
 
-    `protected`: so far a text may have been what spreadsheets protect, which begins with ' or =.
-    """
+    quote: bytes
+    quotes: int = 0
+    ends: int = 0  # of lines; not counted where there are no quotes
+    last: bytes = b""  # byte
+    protected: bool = False  # a text may be what spreadsheets protect, which begins with ' or =
+
+    def see(self, data: bytes) -> None:
+        """Look at the next bytes."""
+        if self.quote and self.quote in data:
+            self.quotes += _count(data, self.quote)
+        self.protected = self.protected or b"'" in data or b"=" in data
+        self.last = data[-1:] or self.last
+
+    @property
+    def lines(self) -> int:
+        """The number of lines."""
+        return self.ends + (self.last != b"\n")
+
+
+def scan(file: InputFile, start: int, quote: bytes) -> Marks:
+    """Return the marks of a file on this machine from the byte `start` on, and note its SHA-256."""
+    marks, digest = Marks(quote), hashlib.sha256()
+    with file.open_raw() as stream:
+        digest.update(stream.read(start))
+        for data in iter(lambda: stream.read(SCANNED), b""):
+            digest.update(data)
+            marks.see(data)
+        if marks.quotes:
+            stream.seek(start)
+            marks.ends = sum(
+                _count(data, b"\n") for data in iter(lambda: stream.read(SCANNED), b"")
+            )
+    file.sha256 = digest.hexdigest()
+    return marks
+
+
+class WatchedStream(io.RawIOBase):
+    """A stream that Arrow reads, and the marks of what was read so far."""
 
     def __init__(self, stream: IO[bytes], file: InputFile, quote: bytes) -> None:
-        self.stream, self.file, self.quote = stream, file, quote
-        self.quotes = self.lines = 0
-        self.last = b""
-        self.protected = False
+        self.stream, self.file, self.marks = stream, file, Marks(quote)
 
     def readable(self) -> bool:
         """Return True, as a stream for reading must."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Read and count. Raises InputError where the compressed data is damaged."""
+        """Read and look. Raises InputError where the compressed data is damaged."""
         try:
             data = self.stream.read(size)
         except DAMAGE as error:
@@ -108,11 +145,9 @@ class WatchedStream(io.RawIOBase):
             raise InputError(
                 f"{self.file} is a damaged {packed} file ({error}); download or export it again."
             ) from None
-        if self.quote:
-            self.quotes += _count(data, self.quote)
-        self.lines += _count(data, b"\n")
-        self.protected = self.protected or b"'" in data or b"=" in data
-        self.last = data[-1:] or self.last
+        self.marks.see(data)
+        if self.marks.quote:
+            self.marks.ends += _count(data, b"\n")
         return data
 
     def close(self) -> None:

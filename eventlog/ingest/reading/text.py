@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,13 +20,15 @@ from eventlog.ingest.columns.values import TEXT, each_its_own
 from eventlog.ingest.mapping import FileFormat
 from eventlog.ingest.reading import streams
 from eventlog.ingest.reading.damage import explain
-from eventlog.ingest.reading.opening import PROTECTED, opening_of
+from eventlog.ingest.reading.opening import PROTECTED, Opening, opening_of
 from eventlog.ingest.reading.streams import (
     Batch,
     InputFile,
+    Marks,
     WatchedStream,
     no_rows,
     refuse_long_line,
+    scan,
 )
 
 
@@ -39,11 +42,7 @@ def read_text(
     opening = opening_of(file, kind, layout, known)
     delimiter, names, quote = opening.delimiter, opening.names, layout.quote.encode()
     with opening.open() as utf8:
-        watched = WatchedStream(utf8, file, quote)
-        stream: Any = watched
-        # Arrow splits at one byte.
-        if len(delimiter) > 1:
-            stream = io.BufferedReader(TabStream(watched, delimiter), streams.BLOCK)
+        stream, marks = _rows_of(utf8, opening, quote)
         ragged: list[tuple[int, str]] = []  # not yet yielded
         left_out: list[int] = []
         before = opening.lines_before + int(opening.header)  # number of the last row seen
@@ -78,7 +77,7 @@ def read_text(
         last = before
         try:
             for chunk in _chunks(stream, options):
-                chunk = coded_chunk(chunk, protected=watched.protected)
+                chunk = coded_chunk(chunk, protected=marks.protected)
                 rows = np.arange(last + 1, last + 1 + chunk.num_rows + len(left_out))
                 if left_out:
                     rows = rows[~np.isin(rows, left_out)][: chunk.num_rows]
@@ -96,9 +95,23 @@ def read_text(
     last = max([last, *left_out])
     if last == before:
         raise no_rows(file, opening.header)
-    spread = watched.lines + (watched.last != b"\n") != last - opening.lines_before
-    if quote and watched.quotes and (watched.quotes % 2 or spread):
+    spread = marks.lines != last - opening.lines_before
+    if quote and marks.quotes and (marks.quotes % 2 or spread):
         explain(opening, None if allow_ragged else len(names))
+
+
+def _rows_of(utf8: IO[bytes], opening: Opening, quote: bytes) -> tuple[Any, Marks]:
+    """Return what Arrow reads the rows from, and the marks of what it has read, at least."""
+    if len(opening.delimiter) > 1:  # Arrow splits at one byte
+        watched = WatchedStream(utf8, opening.file, quote)
+        tabs = TabStream(watched, opening.delimiter)
+        return io.BufferedReader(tabs, streams.BLOCK), watched.marks
+    if opening.as_it_is:  # without Python in between
+        stream = pa.OSFile(os.fsencode(str(opening.file.path)))
+        stream.seek(utf8.tell())
+        return stream, scan(opening.file, utf8.tell(), quote)
+    watched = WatchedStream(utf8, opening.file, quote)
+    return watched, watched.marks
 
 
 def _chunks(stream: Any, options: dict[str, Any]) -> Iterator[pa.RecordBatch]:

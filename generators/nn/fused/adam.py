@@ -1,8 +1,10 @@
-"""Steps of Adam for the rows of a table that have a gradient."""
+"""Steps of Adam for a tensor, and for the rows of a table that have a gradient."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,50 +13,51 @@ from numba import njit
 from generators.nn.fused.call import run
 
 
+class AdamStep(NamedTuple):
+    """The numbers of a step."""
+
+    rate: float  # learning rate
+    scale: float  # factor of the gradient
+    betas: tuple[float, float]  # decay of the moments
+    epsilon: float  # added to the root of the second moment
+    step: int  # number of this step, from 1
+
+    def factors(self) -> np.ndarray:
+        """Return what compiled code needs."""
+        first, second = (1 - beta**self.step for beta in self.betas)
+        root = 1 / math.sqrt(second)
+        numbers = [self.rate / first, root, self.scale, *self.betas, self.epsilon]
+        return np.array(numbers, dtype=np.float32)
+
+
+@torch.no_grad()
+def adam(
+    values: torch.Tensor, moments: Sequence[torch.Tensor], grad: torch.Tensor, how: AdamStep
+) -> None:
+    """Take a step of Adam with `values`, `grad` and the two `moments` of it, (n,) each."""
+    rows = [x[None] for x in (values, *moments)]
+    run(_adam_rows, *rows, np.zeros(1, dtype=np.int64), grad[None], how.factors())
+
+
 @torch.no_grad()
 def adam_rows(
-    table: torch.Tensor,
-    moments: tuple[torch.Tensor, torch.Tensor],
-    grad: torch.Tensor,
-    rate: float,
-    betas: tuple[float, float],
-    epsilon: float,
-    *,
-    step: int,
+    table: torch.Tensor, moments: Sequence[torch.Tensor], grad: torch.Tensor, how: AdamStep
 ) -> None:
     """Take a step of Adam with a sparse gradient: the rows that it lacks keep their moments.
 
-    Args:
-        table: (size, D).
-        moments: of the gradient and of its square, (size, D) each.
-        grad: sparse, (size, D).
-        rate: learning rate.
-        betas: decay of the moments.
-        epsilon: added to the root of the second moment.
-        step: number of this step, from 1.
+    All of them are (size, D).
     """
-    first, second = (1 - beta**step for beta in betas)
-    run(
-        _adam_rows,
-        table,
-        *moments,
-        grad._indices()[0],
-        grad._values(),
-        np.float32(rate / first),
-        np.float32(1 / math.sqrt(second)),
-        np.float32(betas[0]),
-        np.float32(betas[1]),
-        np.float32(epsilon),
-    )
+    run(_adam_rows, table, *moments, grad._indices()[0], grad._values(), how.factors())
 
 
-@njit(cache=True)
-def _adam_rows(table, first, second, rows, grad, rate, scale, beta, gamma, epsilon):
+@njit(cache=True, fastmath=True)
+def _adam_rows(table, first, second, rows, grad, factors):
+    rate, root, scale, beta, gamma, epsilon = factors
     one = np.float32(1)
     for i in range(len(rows)):
         r = rows[i]
         for j in range(table.shape[1]):
-            g = grad[i, j]
+            g = scale * grad[i, j]
             first[r, j] += (one - beta) * (g - first[r, j])
             second[r, j] += (one - gamma) * (g * g - second[r, j])
-            table[r, j] -= rate * first[r, j] / (math.sqrt(second[r, j]) * scale + epsilon)
+            table[r, j] -= rate * first[r, j] / (math.sqrt(second[r, j]) * root + epsilon)

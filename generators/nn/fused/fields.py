@@ -1,108 +1,213 @@
-"""States from which the fields of a row are drawn."""
+"""Losses of the fields of rows, one field after another.
+
+The state of a field is that of the row plus the embeddings of what was chosen in the fields before
+it. There are dozens of fields, most of them with few codes: what lies between the matrix products
+is done in one pass over the rows, and the gradients of a field are found while its states are in
+the cache.
+"""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numba import njit
 
-from generators.nn.fused.call import run
+from generators.nn.fused.call import as_array, run
 
 
-class _FieldStates(torch.autograd.Function):
+@dataclass(frozen=True)
+class FieldSpec:
+    """What n rows are asked: K fields, with A embeddings of a row to add between them."""
+
+    code: torch.Tensor  # (K, n) int64, -1 = not asked
+    weight: torch.Tensor  # (K, n) float, of the losses
+    added: torch.Tensor  # (n, A) int64, the rows of the table that are added, -1 = none
+    # (K + 1,) int64: columns first[k]..first[k + 1] - 1 of `added` belong to field k
+    first: torch.Tensor
+    # the outputs of each field: logits of its codes, then numbers that `additions` adds to some of
+    # them; None = only the states are wanted
+    outputs: list[slice | None]
+    sizes: list[int]  # codes of each field
+    # for each field (E, 3) int32: a row, a code, and the output that is added to the code's logit;
+    # in the order of the rows
+    additions: list[torch.Tensor]
+    constants: list[torch.Tensor]  # for each field (n, codes) float, added to the logits, or (0, 0)
+    keep: torch.Tensor  # (n, D) float factors of the active units (dropout), or (0, 0)
+
+
+class _FieldLosses(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *inputs: torch.Tensor) -> torch.Tensor:
-        u, table, asked, added, first = inputs
-        ctx.save_for_backward(asked, added, first)
-        ctx.shape = table.shape
-        out = u.new_empty((int(asked.sum()), u.shape[1]))
-        run(_field_states, u, table, asked, added, first, out)
-        return out
+    def forward(ctx: Any, *inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        u, table, weight, bias, spec = inputs
+        asked = spec.code >= 0
+        wanted = torch.tensor([part is None for part in spec.outputs])[:, None] & asked
+        # of the fields with, and of those without outputs
+        slopes, states = (
+            u.new_empty((int(m.sum()), u.shape[1])) for m in (asked & ~wanted, wanted)
+        )
+        of_weight, of_bias = torch.zeros_like(weight), torch.zeros_like(bias)
+        counts, state, loss = asked.sum(1).tolist(), as_array(u).copy(), 0.0
+        first, code, row_weight = spec.first.tolist(), as_array(spec.code), as_array(spec.weight)
+        embedding, added, keep = map(as_array, (table, spec.added, spec.keep))
+        done = {True: 0, False: 0}  # rows of `slopes` and of `states`
+        for k, (part, n) in enumerate(zip(spec.outputs, counts, strict=True)):
+            has = part is not None
+            active = (slopes if has else states)[done[has] : done[has] + n]
+            done[has] += n
+            out, columns = active.numpy(), (first[k], first[k + 1])
+            _read_states(embedding, code[k], added, *columns, has, keep, state, out)
+            if part is None or not n:
+                continue
+            head = weight[part]
+            logits = torch.addmm(bias[part], active, head.T)
+            choices, plus = (code[k], row_weight[k], spec.sizes[k]), spec.additions[k].numpy()
+            loss += _softmax_slopes(*choices, plus, spec.constants[k].numpy(), logits.numpy())
+            torch.mm(logits.T, active, out=of_weight[part])
+            torch.sum(logits, 0, out=of_bias[part])
+            _through_active(torch.mm(logits, head).numpy(), code[k], keep, out)
+        of_u, of_table = torch.zeros_like(u), torch.zeros_like(table)
+        run(_states_backward, slopes, asked & ~wanted, spec.added, spec.first, of_u, of_table)
+        ctx.save_for_backward(wanted, spec.added, spec.first)
+        ctx.slopes = of_u, of_table, of_weight, of_bias
+        return u.new_tensor(loss), states
 
     @staticmethod
-    def backward(
-        ctx: Any, *grads: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, None, None, None]:
-        asked, added, first = ctx.saved_tensors
-        of_u = grads[0].new_empty((len(asked), grads[0].shape[1]))
-        of_table = grads[0].new_zeros(ctx.shape)
-        run(_field_states_backward, grads[0], asked, added, first, of_u, of_table)
-        return of_u, of_table, None, None, None
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        of_u, of_table, of_weight, of_bias = (slope * grads[0] for slope in ctx.slopes)
+        if len(grads[1]):
+            run(_states_backward, grads[1], *ctx.saved_tensors, of_u, of_table)
+        return of_u, of_table, of_weight, of_bias, None
 
 
-def field_states(
+def field_losses(
     u: torch.Tensor,
     table: torch.Tensor,
-    asked: torch.Tensor,
-    added: torch.Tensor,
-    first: torch.Tensor,
-) -> torch.Tensor:
-    """Return the states from which the fields of rows are drawn, all fields at once.
-
-    The state of a field is that of the row plus the embeddings of what was chosen in the fields
-    before it.
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    spec: FieldSpec,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the loss of the fields that have outputs, and the states of the others.
 
     Args:
         u: (n, D) states of the rows.
-        table: (size, D) embeddings of all fields, one after another.
-        asked: (n, K) bool, the fields that a row is asked.
-        added: (n, A) int64, the rows of `table` that are added, -1 = none.
-        first: (K + 1,) int64: columns first[k]..first[k + 1] - 1 of `added` belong to field k.
+        table: (size, D) embeddings of the codes of all fields, one after another.
+        weight, bias: (outputs, D) and (outputs,) of the heads of all fields; a head reads the
+            active units of its field's state.
+        spec: what the rows are asked.
 
     Returns:
-        (m, D), for each field the rows that are asked it, field after field.
+        The weighted sum () of negative log likelihoods in nats, and (m, D): for each field without
+        outputs the rows that are asked it, field after field.
     """
-    out: torch.Tensor = _FieldStates.apply(u, table, asked, added, first)
-    return out
+    loss, states = _FieldLosses.apply(u, table, weight, bias, spec)
+    return loss, states
 
 
 @njit(cache=True)
-def _places(asked):
-    """Return where the states of each field begin, (K,)."""
-    n, n_fields = asked.shape
-    at = np.zeros(n_fields + 1, dtype=np.int64)
-    for i in range(n):
-        for k in range(n_fields):
-            at[k + 1] += asked[i, k]
-    return np.cumsum(at)[:-1]
+def _read_states(table, code, added, start, stop, activate, keep, state, out):
+    """Write the states of a field to `out` (m, D), and go on to those of the next field.
 
-
-@njit(cache=True)
-def _field_states(u, table, asked, added, first, out):
-    at = _places(asked)
-    width = u.shape[1]
-    state = np.empty(width, dtype=np.float32)
-    for i in range(len(u)):
-        for j in range(width):
-            state[j] = u[i, j]
-        for k in range(asked.shape[1]):
-            if asked[i, k]:
+    Columns start..stop - 1 of `added` belong to the field. If `activate`, its active units are
+    written.
+    """
+    width, place = state.shape[1], 0
+    for i in range(len(code)):
+        if code[i] >= 0:
+            if activate:
                 for j in range(width):
-                    out[at[k], j] = state[j]
-                at[k] += 1
-            for a in range(first[k], first[k + 1]):
-                if added[i, a] >= 0:
+                    out[place, j] = max(state[i, j], np.float32(0))
+                if len(keep):
                     for j in range(width):
-                        state[j] += table[added[i, a], j]
+                        out[place, j] *= keep[i, j]
+            else:
+                for j in range(width):
+                    out[place, j] = state[i, j]
+            place += 1
+        for a in range(start, stop):
+            if added[i, a] >= 0:
+                for j in range(width):
+                    state[i, j] += table[added[i, a], j]
+
+
+@njit(cache=True, fastmath=True)
+def _softmax_slopes(code, weight, size, additions, constant, logits):
+    """Turn outputs (m, O) of a field into their gradients; return the loss."""
+    loss, r, e = 0.0, 0, 0
+    for i in range(len(code)):
+        if code[i] < 0:
+            continue
+        if len(constant):
+            for c in range(size):
+                logits[r, c] += constant[i, c]
+        since = e
+        while e < len(additions) and additions[e, 0] == i:
+            logits[r, additions[e, 1]] += logits[r, additions[e, 2]]
+            e += 1
+        highest, total, chosen = logits[r, 0], np.float32(0), logits[r, code[i]]
+        for c in range(1, size):
+            highest = max(highest, logits[r, c])
+        for c in range(size):
+            logits[r, c] = math.exp(logits[r, c] - highest)
+            total += logits[r, c]
+        loss += weight[i] * (math.log(total) + highest - chosen)
+        scale = weight[i] / total
+        for c in range(size):
+            logits[r, c] *= scale
+        logits[r, code[i]] -= weight[i]
+        for o in range(size, logits.shape[1]):
+            logits[r, o] = 0
+        for a in range(since, e):
+            logits[r, additions[a, 2]] += logits[r, additions[a, 1]]
+        r += 1
+    return loss
 
 
 @njit(cache=True)
-def _field_states_backward(grad, asked, added, first, of_u, of_table):
-    at = _places(asked)
-    width = of_u.shape[1]
+def _through_active(slope, code, keep, active):
+    """Turn the active units (m, D) of a field into the gradient of its states."""
+    place = 0
+    for i in range(len(code)):
+        if code[i] < 0:
+            continue
+        for j in range(slope.shape[1]):
+            active[place, j] = slope[place, j] if active[place, j] > 0 else np.float32(0)
+        if len(keep):
+            for j in range(slope.shape[1]):
+                active[place, j] *= keep[i, j]
+        place += 1
+
+
+@njit(cache=True)
+def _states_backward(grad, wanted, added, first, of_u, of_table):
+    """Add the gradients of the states of fields `wanted` (K, n) to those of `u` and `table`."""
+    place, width = _places(wanted), of_u.shape[1]
     total = np.empty(width, dtype=np.float32)
-    for i in range(len(asked)):
+    for i in range(wanted.shape[1]):
         total[:] = 0.0
-        for k in range(asked.shape[1] - 1, -1, -1):
-            for a in range(first[k], first[k + 1]):
-                if added[i, a] >= 0:
-                    for j in range(width):
-                        of_table[added[i, a], j] += total[j]
-            if asked[i, k]:
+        found = False
+        for k in range(len(wanted) - 1, -1, -1):
+            if found:
+                for a in range(first[k], first[k + 1]):
+                    if added[i, a] >= 0:
+                        for j in range(width):
+                            of_table[added[i, a], j] += total[j]
+            if wanted[k, i]:
                 for j in range(width):
-                    total[j] += grad[at[k], j]
-                at[k] += 1
+                    total[j] += grad[place[k], j]
+                place[k] += 1
+                found = True
         for j in range(width):
-            of_u[i, j] = total[j]
+            of_u[i, j] += total[j]
+
+
+@njit(cache=True)
+def _places(wanted):
+    """Return where the states of each field begin, (K,)."""
+    place = np.zeros(len(wanted), dtype=np.int64)
+    for k in range(1, len(wanted)):
+        place[k] = place[k - 1] + wanted[k - 1].sum()
+    return place

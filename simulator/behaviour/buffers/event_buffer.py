@@ -7,6 +7,7 @@ is all the sorting there is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,15 @@ SCHEDULED_EVENT = np.dtype(
     ],
     align=True,
 )
+
+
+def concatenated(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the records of one kind in `parts` (n,) each, one part after the other.
+
+    They are copied as bytes; `np.concatenate` copies field by field, which takes ten times as long.
+    """
+    kind = parts[0].dtype
+    return np.concatenate([part.view(f"V{kind.itemsize}") for part in parts]).view(kind)
 
 
 class RecordBuffer:

@@ -22,6 +22,7 @@ from simulator.behaviour.buffers import counter_index
 from simulator.behaviour.buffers.records import IN_STOCK
 from simulator.behaviour.buffers.rows import write
 from simulator.behaviour.session.cart import cart_probability, consider_cart, put_into_cart
+from simulator.behaviour.session.memory import note_seen
 from simulator.behaviour.session.navigation import load_page, look_elsewhere, open_first_page
 from simulator.behaviour.session.pace import wait
 from simulator.behaviour.session.pages import page_beside
@@ -31,7 +32,7 @@ from simulator.behaviour.session.utility import (
     attraction,
     reference_utility,
 )
-from simulator.behaviour.shoppers import BOUGHT, MEMORY, RECENT
+from simulator.behaviour.shoppers import BOUGHT, RECENT
 from simulator.counter_rng import uniform
 from simulator.world.recommender import ITEM_VARIANTS
 
@@ -159,7 +160,7 @@ def click(shopper, session, day_state, buffers, chosen, slot):
         row.item, row.price, row.rank = i, item.price, rank
         row.p_choice = p_click * (1.0 - p_quick)
         session.last = i
-        shopper.seen[i % MEMORY] = 1
+        note_seen(shopper, i)
         session.views += 1
         if item.stock != IN_STOCK:
             row = write(buffers, event_codes.OUT_OF_STOCK, session)

@@ -8,6 +8,7 @@ from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import draws
 from simulator.behaviour.buffers.rows import write
+from simulator.behaviour.session.memory import has_seen
 from simulator.behaviour.session.pages import (
     front_page,
     log_page,
@@ -18,7 +19,7 @@ from simulator.behaviour.session.pages import (
     result_page,
 )
 from simulator.behaviour.session.utility import attraction, set_feature_weights
-from simulator.behaviour.shoppers import MEMORY, RECENT
+from simulator.behaviour.shoppers import RECENT
 from simulator.counter_rng import uniform
 from simulator.world.catalogue import TIERS
 from simulator.world.queries import TEXTS
@@ -47,7 +48,7 @@ def load_page(shopper, session, day_state, buffers):
                 known = known or session.items[j] == i
             if not known:
                 weight = attraction(shopper, session, rules, items[i])
-                if shopper.seen[i % MEMORY]:
+                if has_seen(shopper, i):
                     weight *= satiated
         session.items[RECENT + k], session.weight[RECENT + k] = i, weight
     if rules.truth_exposures > 0:

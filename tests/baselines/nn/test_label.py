@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from baselines.models.sequence.lstm import LSTM
-from baselines.nn.label import STRENGTHS, best_strength
+from baselines.nn.label import FEWEST, STRENGTHS, best_strength, logistic, with_both
 from eventlog import EventLog
 from eventlog.arrays import Examples, Queries
 from eventlog.encode import Encoder
@@ -28,6 +28,32 @@ def test_the_penalty_is_strong_for_noise_and_weak_for_a_signal(treated: bool) ->
     # one user, or one answer, tells nothing and breaks nothing
     assert best_strength(x, signal, arm, np.zeros(600)) in STRENGTHS
     assert best_strength(x, np.ones(600), arm, user) in STRENGTHS
+
+
+def test_rare_answers_are_all_read_and_the_intercept_is_put_right() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((60_000, 3))
+    chance = 1 / (1 + np.exp(5 - x[:, 0]))
+    target = (rng.random(len(x)) < chance).astype(np.float32)  # one in a hundred
+    chosen, log_odds = with_both(target, 6_000)
+    assert len(chosen) == 6_000
+    assert (np.diff(chosen) > 0).all()
+    assert target[chosen].sum() == target.sum() > FEWEST
+    weight, bias = logistic(x[chosen], target[chosen], None, strength=1.0)
+    assert weight[0] == pytest.approx([1, 0, 0], abs=0.15)
+    assert bias[0] - log_odds == pytest.approx(-5, abs=0.25)
+
+
+@pytest.mark.parametrize(("ones", "most"), [(50, 2_000), (500, 900), (0, 300), (1_000, 300)])
+def test_where_all_are_read_or_answers_are_common_or_alike_nothing_is_preferred(
+    ones: int, most: int
+) -> None:
+    target = np.zeros(1_000, dtype=np.float32)
+    target[np.random.default_rng(0).permutation(1_000)[:ones]] = 1
+    chosen, log_odds = with_both(target, most)
+    evenly = np.linspace(0, 999, min(most, 1_000)).astype(np.int64)
+    np.testing.assert_array_equal(chosen, evenly)
+    assert log_odds == 0
 
 
 def test_rare_rows_among_many_are_found_from_a_few_hundred_answers() -> None:

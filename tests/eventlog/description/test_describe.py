@@ -184,7 +184,7 @@ def test_columns_without_plain_values_are_named(
 def test_a_folder_with_other_tables_is_refused(log: EventLog, tmp_path: Path) -> None:
     folder = log.write(tmp_path / "log")
     pd.DataFrame({"event_id": [1]}).to_parquet(folder / "labels.parquet")
-    with pytest.raises(InputError, match="has no column 'kind'"):
+    with pytest.raises(InputError, match="column kind: the column is required"):
         describe(folder)
     (folder / "labels.parquet").unlink()
     log.events.assign(note=b"\xff").to_parquet(folder / "events" / "part-00000.parquet")

@@ -19,10 +19,11 @@ from generators.codec.regularities import typical_codes
 from generators.models.vae import Vae
 from generators.nn.affinity import (
     AffinityTensors,
-    RecentItemAffinityTensors,
     add_affinity,
     add_recent_item_affinity,
     affinities,
+    affinity_additions,
+    recent_item_additions,
     recent_item_affinity,
 )
 from generators.sequences import codes
@@ -213,6 +214,13 @@ def test_nothing_of_it_is_learnt_under_a_budget(log: EventLog) -> None:
     assert not codec.items.levels and affinities(codec) == {}
 
 
+def with_additions(outputs: torch.Tensor, listed: torch.Tensor, size: int) -> torch.Tensor:
+    """Return the logits of `size` codes, with the outputs added that are `listed`."""
+    row, code, by = listed.long().T
+    out = outputs[:, :size].clone()
+    return out.index_put_((row, code), outputs[row, by], accumulate=True)
+
+
 def test_compiled_likeness_is_that_of_training(log: EventLog, vae: Vae) -> None:
     steps, found = encode(log, vae.codec_), affinities(vae.codec_)
     assert set(found) == {"category", "query", "country"}
@@ -230,6 +238,10 @@ def test_compiled_likeness_is_that_of_training(log: EventLog, vae: Vae) -> None:
             logits.numpy(), rows, steps.features.numpy(), user_attributes.numpy(), like
         )
         torch.testing.assert_close(torch.from_numpy(made), whole)
+        listed = affinity_additions(
+            steps.features[rows], user_attributes[rows], torch.arange(len(rows)), like
+        )
+        torch.testing.assert_close(with_additions(logits, listed, size), whole)
         assert (whole != logits[:, :size]).any()
     like = recent_item_affinity(vae.codec_, found["category"])
     assert like is not None
@@ -237,9 +249,11 @@ def test_compiled_likeness_is_that_of_training(log: EventLog, vae: Vae) -> None:
         (len(rows), codes.N_COPY_ACTIONS + like.n_level_weights + len(like.categories.columns)),
         generator=torch.Generator().manual_seed(0),
     )
-    whole = RecentItemAffinityTensors(like).added(
-        logits, steps.known[rows], steps.features[rows], user_attributes[rows]
+    everyone = torch.arange(len(rows))
+    listed = recent_item_additions(
+        steps.known[rows], steps.features[rows], user_attributes[rows], everyone, like
     )
+    whole = with_additions(logits, listed, codes.N_COPY_ACTIONS)
     made = add_recent_item_affinity(
         logits.numpy(),
         rows,

@@ -8,11 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from generators.nn.fused.adam import adam_rows
 from generators.nn.fused.embeddings import embedding_sum
-from generators.nn.fused.fields import field_states
+from generators.nn.fused.fields import FieldSpec, field_losses
 from generators.nn.fused.losses import cross_entropy, item_loss
 from generators.nn.fused.recurrence import scan
+from generators.nn.optimizer import Adam
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -58,27 +58,55 @@ def test_a_recurrence() -> None:
     assert_alike(lambda g, c: scan(g.sigmoid(), c), plain, gate, candidate)
 
 
-def test_states_of_fields_hold_what_was_chosen_before_them() -> None:
-    asked = torch.tensor([[True, False, True], [True, True, False], [False, True, True]])
-    # two embeddings after the first field, one after the second, none after the last
-    added = torch.tensor([[0, 3, -1], [1, -1, 5], [-1, 4, 6]])
-    first = torch.tensor([0, 2, 3, 3])
+@pytest.mark.parametrize("dropout", [False, True])
+def test_fields_of_rows_one_after_another(dropout: bool) -> None:
+    """A field without outputs returns its states; the others their loss."""
+    code = torch.tensor([[1, -1, 0], [0, 1, -1], [-1, 2, 1], [1, 1, 0]])
+    weight = drawn(4, 3).detach().abs()
+    # two embeddings after the first field, one after the second and the third, none after the last
+    added = torch.tensor([[0, 3, -1, 2], [1, -1, 5, 0], [-1, 4, 6, -1]])
+    first, sizes = torch.tensor([0, 2, 3, 4, 4]), [2, 3, 4, 2]
+    outputs = [slice(0, 2), slice(2, 7), None, slice(7, 9)]
+    # the second field has two outputs more, which are added to codes of rows 1 and 2
+    plus = torch.tensor([[1, 0, 3], [1, 2, 4], [2, 0, 4]], dtype=torch.int32)
+    none = torch.zeros((0, 3), dtype=torch.int32)
+    constant = drawn(3, 2, seed=9).detach()
+    constants = [constant, *[torch.zeros((0, 0))] * 3]
+    keep = torch.tensor([[0.0, 2.0, 2.0, 0.0]] * 3) if dropout else torch.zeros((0, 0))
 
-    def plain(u: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-        out = []
-        for k in range(3):
-            out.append(u[asked[:, k]])
+    def ours(*inputs: torch.Tensor) -> torch.Tensor:
+        spec = FieldSpec(
+            code, weight, added, first, outputs, sizes, [none, plus, none, none], constants, keep
+        )
+        loss, states = field_losses(*inputs, spec)
+        return torch.cat([loss[None], states.flatten()])
+
+    def plain(
+        u: torch.Tensor, table: torch.Tensor, heads: torch.Tensor, bias: torch.Tensor
+    ) -> torch.Tensor:
+        loss, states = u.new_zeros(1), []
+        for k, part in enumerate(outputs):
+            asked = code[k] >= 0
+            if part is None:
+                states.append(u[asked].flatten())
+            else:
+                active = torch.relu(u) * (keep if dropout else 1)
+                found = active @ heads[part].T + bias[part]
+                logits = found[:, : sizes[k]] + (constants[k] if len(constants[k]) else 0)
+                for row, to, by in plus.tolist() if k == 1 else []:
+                    logits = (
+                        logits
+                        + F.one_hot(torch.tensor(row), 3)[:, None]
+                        * F.one_hot(torch.tensor(to), sizes[k])
+                        * found[:, by, None]
+                    )
+                losses = F.cross_entropy(logits, code[k].clamp(min=0), reduction="none")
+                loss = loss + (losses * weight[k] * asked).sum()
             for a in range(int(first[k]), int(first[k + 1])):
-                known = added[:, a] >= 0
-                u = u + table[added[:, a].clamp(min=0)] * known[:, None]
-        return torch.cat(out)
+                u = u + table[added[:, a].clamp(min=0)] * (added[:, a] >= 0)[:, None]
+        return torch.cat([loss, *states])
 
-    assert_alike(
-        lambda u, table: field_states(u, table, asked, added, first),
-        plain,
-        drawn(3, 4),
-        drawn(7, 4),
-    )
+    assert_alike(ours, plain, drawn(3, 4), drawn(7, 4), drawn(9, 4), drawn(9))
 
 
 def test_a_weighted_cross_entropy() -> None:
@@ -114,20 +142,26 @@ def test_the_loss_of_items_within_their_categories() -> None:
     )
 
 
-def test_a_step_on_all_rows_of_a_table_is_that_of_adam() -> None:
-    ours, theirs = drawn(6, 3), drawn(6, 3)
-    moments = torch.zeros(6, 3), torch.zeros(6, 3)
-    adam = torch.optim.Adam([theirs], lr=0.1, betas=(0.9, 0.98))
+def test_steps_are_those_of_adam_with_clipped_gradients() -> None:
+    ours, theirs = ([torch.nn.Parameter(drawn(6, 3)), torch.nn.Parameter(drawn(5))] for _ in "ab")
+    table, plain = torch.nn.Parameter(drawn(4, 2)), torch.nn.Parameter(drawn(4, 2))
+    adam = Adam(ours, [table])
+    expected = torch.optim.Adam([*theirs, plain], lr=0.1, betas=(0.9, 0.98))
     for step in range(1, 4):
-        theirs.grad = drawn(6, 3, seed=step).detach()
-        adam_rows(ours, moments, theirs.grad.to_sparse(1), 0.1, (0.9, 0.98), 1e-8, step=step)
-        adam.step()
-    torch.testing.assert_close(ours, theirs)
+        for mine, other in zip([*ours, table], [*theirs, plain], strict=True):
+            other.grad = drawn(*other.shape, seed=step).detach() * step
+            mine.grad = other.grad.to_sparse(1) if mine is table else other.grad.clone()
+        torch.nn.utils.clip_grad_norm_([*theirs, plain], 1.0)
+        adam.step(0.1)
+        expected.step()
+    for mine, other in zip([*ours, table], [*theirs, plain], strict=True):
+        torch.testing.assert_close(mine, other)
+        assert mine.grad is None
 
 
 def test_a_step_leaves_rows_without_a_gradient_alone() -> None:
-    table, before = drawn(6, 3), drawn(6, 3).detach()
-    rows = torch.sparse_coo_tensor([[1, 4]], torch.ones(2, 3), (6, 3), is_coalesced=True)
-    adam_rows(table, (torch.zeros(6, 3), torch.zeros(6, 3)), rows, 0.1, (0.9, 0.98), 1e-8, step=1)
+    table, before = torch.nn.Parameter(drawn(6, 3)), drawn(6, 3).detach()
+    table.grad = torch.sparse_coo_tensor([[1, 4]], torch.ones(2, 3), (6, 3), is_coalesced=True)
+    Adam([torch.nn.Parameter(drawn(2))], [table]).step(0.1)
     changed = (table != before).any(1)
     assert changed.nonzero()[:, 0].tolist() == [1, 4]

@@ -62,13 +62,13 @@ def test_states_and_items_are_those_of_the_whole_sequence(
 
 
 @torch.no_grad()
-def test_attribute_losses_are_those_of_the_fields_one_after_another(
+def test_the_loss_of_attributes_is_that_of_the_fields_one_after_another(
     fitted: tuple[NeuralGenerator, EncodedSequences],
 ) -> None:
-    """They have a training of their own, in which all fields are looked at at once."""
+    """They have a training of their own, in which they are fused."""
     model, steps = fitted
     z = torch.randn((len(steps), model.net_.latent), generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(
-        model.net_.attribute_losses(z, steps.user_attributes),
-        _attribute_loss(model.net_, steps.user_attributes, z),
+        model.net_.attribute_loss(z, steps.user_attributes),
+        _attribute_loss(model.net_, steps.user_attributes, z).sum(),
     )

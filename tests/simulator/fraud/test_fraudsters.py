@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 import simulator
 from simulator import scenario
 from simulator.fraud import fraudsters
-from simulator.fraud.base import Attacks
+from simulator.fraud.base import AttackHistory, Attacks
 from simulator.fraud.equipment import renewed
+from simulator.fraud.fraudsters import drawn
 from simulator.sections import Fraud
 
 PAYMENT = [t.name for t in fraudsters.TYPOLOGIES if t.of == "payment"]
@@ -300,7 +301,30 @@ def test_a_ring_goes_on_with_its_newest_device(ring, fresh, used):
 
 
 def test_attacks_keep_their_types():
-    both = Attacks.concatenate([Attacks.none(), Attacks.none().pad(2)])
+    both = Attacks.none().pad(2)
     assert len(both) == 2
     assert both.typology.dtype == np.int8
     assert len(both.take(np.array([True, False]))) == 1
+
+
+@given(st.lists(st.lists(st.integers(0, 3), max_size=4), max_size=8))
+def test_attacks_keep_their_numbers(sizes):
+    """Against lists, for any number of parts of any size."""
+    history, expected, given_ = AttackHistory(), [], 0
+    for parts in sizes:
+        attacks = []
+        for n in parts:
+            attacks.append(Attacks.none().pad(n))
+            attacks[-1].user[:] = np.arange(given_, given_ + n)
+            given_ += n
+        numbers = history.extend(attacks)
+        expected += numbers.tolist()
+    assert expected == list(range(given_)) == history.written.user.tolist()
+    assert len(history) == given_
+
+
+@given(st.lists(st.floats(0.01, 5.0), min_size=1, max_size=20), st.integers(0, 40))
+def test_draws_are_those_of_choice(weight, n):
+    weight = np.array(weight)
+    expected = np.random.default_rng(3).choice(len(weight), n, p=weight / weight.sum())
+    assert drawn(np.random.default_rng(3), weight, n).tolist() == expected.tolist()

@@ -54,3 +54,16 @@ def test_times_are_instants():
     ms = np.array([0, 1_736_121_600_123])
     made = arrow_columns.times(ms, np.array([True, False]))
     assert made.equals(pa.array([None, int(ms[1])], arrow_columns.TIME))
+
+
+@given(
+    st.lists(st.text(max_size=5), max_size=6),
+    st.lists(st.integers(-1, 5), max_size=20),
+    st.integers(0, 20),
+)
+def test_decoded_columns_are_those_of_arrow(values, codes, first):
+    codes = np.array([code for code in codes if code < len(values)], dtype=np.int64)
+    column = arrow_columns.dictionary(codes, values).slice(min(first, len(codes)))
+    decoded = arrow_columns.decoded(column)
+    decoded.validate(full=True)
+    assert decoded.equals(column.dictionary_decode())
