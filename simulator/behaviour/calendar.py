@@ -36,4 +36,5 @@ def by_weight_of_days(time: np.ndarray, after: np.ndarray, weight: np.ndarray) -
     """
     clock = np.append(0.0, np.cumsum(weight)) / weight.mean()  # at each midnight
     midnight = np.arange(len(clock)) * DAY
-    return np.interp(np.interp(after, midnight, clock) + (time - after) / DAY, clock, midnight)
+    ends = np.interp(after, midnight, clock) + (time - after) / DAY
+    return np.maximum(np.interp(ends, clock, midnight), after)  # rounding aside
