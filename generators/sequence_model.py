@@ -24,8 +24,9 @@ from eventlog._runtime.settings import Range
 from generators.base import Generator, SampleConditions
 from generators.codec.codec import MOST_ROWS, Codec
 from generators.codec.column_changes import column_changes
-from generators.codec.fit import learn, total_query_weight
+from generators.codec.fit import LENGTH_WEIGHT, learn, total_query_weight
 from generators.codec.new_ids import unused_prefix
+from generators.codec.parts import LENGTH
 from generators.privacy.accounting import PrivacyLedger
 from generators.privacy.public import Public
 from generators.privacy.queries import PrivateQueries
@@ -355,6 +356,7 @@ class SequenceGenerator(Generator):
                     steps.user_attributes[:, k].numpy(),
                     size,
                     per_user=1,
+                    weight=LENGTH_WEIGHT if name == LENGTH else 1.0,
                 )
             )
             for k, (name, size) in enumerate(self.codec_.user_attribute_sizes().items())

@@ -38,6 +38,7 @@ from generators.codec.parts import N_LABELLED_SESSIONS, RHYTHM, Columns, Pace, U
 from generators.codec.regularities import (
     learn_item_habits,
     learn_levels,
+    learn_typical_numbers,
     learn_usual_categories,
     longest_session,
 )
@@ -46,6 +47,9 @@ from generators.privacy.public import Public
 from generators.privacy.queries import PrivateQueries
 
 EVENTS_WEIGHT = 4.0  # of the question which events there are: without one, all that it does is lost
+NEEDS_WEIGHT = 2.0  # of each of the two questions what comes before events
+COLUMNS_WEIGHT = 3.0  # of the question which columns events have
+LENGTH_WEIGHT = 6.0  # of the shares of users' lengths: a few long users have most of the rows
 MIN_USERS_IN_LOG = 10
 OPTIONAL_COLUMNS = {
     "session": "session_id",
@@ -76,8 +80,8 @@ def total_query_weight(log: EventLog) -> float:
         + labels
         + 2 * kinds
     )
-    user_attributes, fields = 4 + len(users), 7 + len(columns) + kinds
-    needs = 4.0
+    user_attributes, fields = 3 + LENGTH_WEIGHT + len(users), 7 + len(columns) + kinds
+    needs = 2 * NEEDS_WEIGHT + COLUMNS_WEIGHT
     return questions + needs + user_attributes + 2.0 + 0.5 * fields  # their marginals
 
 
@@ -217,7 +221,10 @@ def _carried(log: EventLog, names: Values) -> dict[str, object]:
 
 def _with_levels(codec: Codec, events: pd.DataFrame) -> Codec:
     items = replace(
-        codec.items, levels=learn_levels(codec, events), habits=learn_item_habits(codec, events)
+        codec.items,
+        levels=learn_levels(codec, events),
+        habits=learn_item_habits(codec, events),
+        typical=learn_typical_numbers(codec, events),
     )
     return replace(codec, vocabulary=replace(codec.vocabulary, items=items))
 

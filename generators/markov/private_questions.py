@@ -47,7 +47,7 @@ WEIGHTS = {
     "pick": 2.0,
     "category": 2.0,
     "item": 3.0,
-    ITEM_PAIRS: 3.0,
+    ITEM_PAIRS: 12.0,
     SESSION_LABEL: 2.0,
     ARRIVAL: 1.0,
     OBSERVATION_SPAN: 3.0,
@@ -250,6 +250,9 @@ class PrivateQuestions:
             # of session labels the first level is how many are to come
             label = levels[0 if name == SESSION_LABEL else LABEL][0]
             asked = ((code >= 0) & ((label > 0) == votes)).numpy()
+            if name in self.codec.rules.allowed:  # what its event decides need not be learnt
+                open_to = self.codec.rules.allowed[name].sum(1) > 1
+                asked &= open_to[self.seen.event.numpy()]
             cell = (index_of([levels[k] for k in at])[0] * size + code).numpy()[asked]
             weights = self.after if name in ("event", "gap") else self.own
             return self.owner[asked], cell, None if votes else weights[asked]

@@ -205,7 +205,6 @@ class PrivateTables:
                 overall,
                 first=1.0,
                 noise=few * math.sqrt(wide),
-                eager=True,
             )
             led = led * np.clip((each + PRIOR) / (overall + PRIOR), *LIFTS)
             led /= led.sum(2, keepdims=True)
@@ -215,7 +214,6 @@ class PrivateTables:
             led.reshape(-1, size),
             first=1.0,
             noise=few,
-            eager=True,
         )
         lift = (found.reshape(wide, kinds - 1, size) + PRIOR) / (none[:, None] + PRIOR)
         lift = np.clip(lift, *LIFTS)
@@ -260,7 +258,6 @@ class PrivateTables:
             [n_events, kinds - 1],
             above_noise.mean(0),
             noise=noise,
-            eager=True,
         )
         kept = kept.reshape(n_events, kinds - 1, size) * above_noise[:, None]
         none = np.broadcast_to(np.arange(size) == 0, (n_events, 1, size))

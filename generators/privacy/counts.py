@@ -25,6 +25,7 @@ import numpy as np
 
 from eventlog.privacy.noise import add_gaussian, grid_of
 from generators.privacy.accounting import PrivacyLedger, noise_for
+from generators.privacy.shrinkage import shrunk
 
 # users, cells, and under a budget what each row counts (None: 1), one entry a row
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray | None]
@@ -176,7 +177,6 @@ def backed_off(
     noise: float,
     strength: float = 1.0,
     first: float = 1e-3,
-    eager: bool = False,
 ) -> np.ndarray:
     """Return the shares of the codes in each context, backed off to coarser contexts.
 
@@ -187,12 +187,10 @@ def backed_off(
         counts: (prod(widths), size) of the finest contexts.
         widths: number of values of each part of a context, the coarsest first.
         base: (size,) or (widths[0], size) shares without any context.
-        noise: standard deviation on each count. Noisy counts that do not differ from what the
-            coarser context predicts are replaced by that prediction (see `_denoised`).
+        noise: standard deviation on each count. Noisy counts are shrunk towards what the coarser
+            context predicts (see `generators.privacy.shrinkage`).
         strength: s of all contexts except the coarsest.
         first: s of the coarsest contexts.
-        eager: accept smaller differences, at the price that now and then a code in a context is
-            wrongly taken to differ.
 
     Returns:
         (prod(widths), size) shares.
@@ -204,34 +202,24 @@ def backed_off(
         found = grid.sum(axis=tuple(range(k + 1, depth))).reshape(-1, size)
         back = np.repeat(share, len(found) // len(share), axis=0)
         if noise:
-            found = _denoised(
-                found,
-                back,
-                noise * math.sqrt(math.prod(widths[k + 1 :])),
-                among=size if eager else found.size,
-            )
+            found = _denoised(found, back, noise * math.sqrt(math.prod(widths[k + 1 :])))
         part = found + (strength if k else first) * back
         share = part / part.sum(1, keepdims=True)
     return share
 
 
-def _denoised(found: np.ndarray, back: np.ndarray, sd: float, *, among: int) -> np.ndarray:
-    """Replace counts (n, size) with noise `sd` that do not stand out by their expectation.
+def _denoised(found: np.ndarray, back: np.ndarray, sd: float) -> np.ndarray:
+    """Return estimates of counts (n, size) with noise `sd`; 0 in contexts that the noise hides.
 
-    The expectation is `back` (n, size), the shares of the coarser context, times the context's
-    total. A count stands out where it differs from it by more than the largest of `among` noises:
-    the universal threshold of Donoho and Johnstone 1994. The threshold is hard (what stands out is
-    not shrunk), because shares of consecutive steps multiply. A count that stands out below its
-    expectation, within the noise of 0, becomes 0.
+    What is expected is `back` (n, size), the shares of the coarser context, times the context's
+    total.
     """
-    total = np.maximum(np.maximum(found.sum(1), np.where(found > 2 * sd, found, 0.0).sum(1)), 0.0)[
-        :, None
-    ]
-    expected = back * total
-    differs = (found - expected) ** 2 > 2 * math.log(max(among, 3)) * sd**2
-    kept = np.where(differs, np.where(found < 1.5 * sd, 0.0, found), expected)
-    known = (total > 2 * sd) & (kept.sum(1, keepdims=True) > 0)
-    out: np.ndarray = np.where(known, np.maximum(kept, 0.0), 0.0)
+    seen = np.where(found > VISIBLE * sd, found, 0.0).sum(1)
+    total = np.maximum(found.sum(1), seen)
+    known = total > VISIBLE * sd
+    out = np.zeros_like(found)
+    expected = back[known] * total[known, None]
+    out[known] = shrunk(found[known].ravel(), expected.ravel(), sd).reshape(expected.shape)
     return out
 
 

@@ -2,7 +2,9 @@
 another, a code with an event.
 
 What never occurred in the log is never drawn. Under a budget the log is asked, with noise, only
-what an event needs, because that shapes whole orders; the rest follows from what the words mean.
+what an event needs, because that shapes whole orders, and which columns it has, because learning
+that each search has no price would take room from what is not known; the rest follows from what the
+words mean.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import numpy as np
 
 from eventlog import EventLog
 from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
+from generators.codec.fit import COLUMNS_WEIGHT, NEEDS_WEIGHT
 from generators.codec.parts import Pace
 from generators.privacy.queries import PrivateQueries
 from generators.sequences.codes import (
@@ -44,6 +47,7 @@ PAYS = ("checkout", "payment", "payment_failed")
 # it by accident.
 MOST_BREAKING = 0.05
 RULES_PER_USER = 16  # noisy answers to which one user contributes
+COLUMNS_PER_USER = 48  # the same, of columns of events
 # Flags that follow from what the words mean: enforced where the log may not be asked.
 LOGICAL = {"uncart": CART, "refund": BOUGHT}
 
@@ -105,12 +109,20 @@ def _hold(
         np.concatenate(cell),
         2 * len(rules),
         per_user=RULES_PER_USER,
-        weight=2.0,
+        weight=NEEDS_WEIGHT,
     )
-    sd = queries.noise_of(weight=2.0, per_user=RULES_PER_USER)
+    sd = queries.noise_of(weight=NEEDS_WEIGHT, per_user=RULES_PER_USER)
     there, broken = counts.reshape(-1, 2).T
-    held: list[bool] = ((there > 4 * sd) & (broken < MOST_BREAKING * there + sd)).tolist()
+    held: list[bool] = _hardly_broken(there, broken, sd).tolist()
     return held
+
+
+def _hardly_broken(there: np.ndarray, broken: np.ndarray, sd: float) -> np.ndarray:
+    """Return which rules hold, by the noisy numbers of users whom they are about, who break them.
+
+    The noise has the standard deviation `sd`.
+    """
+    return np.asarray((there > 4 * sd) & (broken < MOST_BREAKING * there + sd))
 
 
 def learn_cart_needs(
@@ -143,6 +155,8 @@ def learn_cart_needs(
 def learn_rules(codec: Codec, steps: EncodedSequences, queries: PrivateQueries) -> Codec:
     """Return `codec` with what `steps` show: needs of a cart, what goes with what, and the pace."""
     allowed, constant = _allowed(codec, steps)
+    if codec.private:
+        allowed = _without_missing_columns(codec, steps, queries, allowed)
     rules = replace(
         codec.rules,
         required_flags={
@@ -190,7 +204,8 @@ def _pace(codec: Codec, steps: EncodedSequences) -> Pace:
 def _allowed(codec: Codec, steps: EncodedSequences) -> tuple[dict[str, np.ndarray], list[str]]:
     """Learn which codes go with which event, and which columns never change within a session.
 
-    Under a budget every code goes with every event, and nothing is constant.
+    Under a budget every code goes with every event, and nothing is constant; but see
+    `_without_missing_columns`.
     """
     sizes = codec.fields()
     target = {n: steps.target[:, k].numpy() for k, n in enumerate(steps.names)}
@@ -216,6 +231,39 @@ def _allowed(codec: Codec, steps: EncodedSequences) -> tuple[dict[str, np.ndarra
         if inside.any() and (target[name][inside] <= SAME).all():  # codes beyond SAME are changes
             constant.append(name)
     return allowed, constant
+
+
+def _without_missing_columns(
+    codec: Codec, steps: EncodedSequences, queries: PrivateQueries, allowed: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return `allowed` without the codes of columns that hardly a user's rows of an event have.
+
+    That is asked through noise. The code 0 of a column, which is left, is a missing value.
+    """
+    names = [n for n in allowed if not n.startswith("label:")]
+    event = steps.target[:, steps.names.index("event")].numpy()
+    has = [event > 0]
+    has += [has[0] & (steps.target[:, steps.names.index(n)].numpy() > 0) for n in names]
+    owner, n_events = np.repeat(steps.codes, steps.lengths()), codec.fields()["event"]
+    counts = queries.histogram(
+        "columns of events",
+        np.concatenate([owner[rows] for rows in has]),
+        np.concatenate([k * n_events + event[rows] for k, rows in enumerate(has)]),
+        len(has) * n_events,
+        per_user=COLUMNS_PER_USER,
+        weight=COLUMNS_WEIGHT,
+    )
+    sd = queries.noise_of(weight=COLUMNS_WEIGHT, per_user=COLUMNS_PER_USER)
+    there, *filled = counts.reshape(-1, n_events)
+    needs_item = codec.effects().needs > 0
+    out = dict(allowed)
+    for name, users in zip(names, filled, strict=True):
+        missing = _hardly_broken(there, users, sd)
+        if name == COPY_ACTION:
+            missing &= ~needs_item
+        out[name] = allowed[name].copy()
+        out[name][missing, 1:] = False
+    return out
 
 
 def _allowed_next(codec: Codec, steps: EncodedSequences) -> np.ndarray:

@@ -1,0 +1,61 @@
+"""Counts under noise: shrunk where the table is noise, kept where it is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from generators.privacy.shrinkage import FAR, shrunk
+
+SD = 20.0
+
+
+def errors(true: np.ndarray, expected: np.ndarray, seed: int) -> tuple[float, float, float]:
+    """Return the mean squared error of noisy counts, of what is expected, and of the estimates."""
+    found = true + np.random.default_rng(seed).normal(0, SD, len(true))
+    made = shrunk(found, expected, SD)
+    return tuple(float(((x - true) ** 2).mean()) for x in (found, expected, made))  # type: ignore[return-value]
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    off=st.sampled_from([0.0, 0.05, 0.3, 1.0]),
+    mean=st.sampled_from([0.5, 10.0, 60.0, 2_000.0]),
+    how=st.sampled_from(["gone", "five times", "half again"]),
+)
+@settings(deadline=None, max_examples=40)
+def test_estimates_are_hardly_worse_than_noisy_counts_or_expectations_whichever_is_better(
+    seed: int, off: float, mean: float, how: str
+) -> None:
+    """Whether no, some or all counts differ from what is expected of them, and by how much."""
+    rng = np.random.default_rng(seed)
+    expected = mean * rng.uniform(0.7, 1.4, 2_000)
+    multiple = {"gone": 0.0, "five times": 5.0, "half again": 1.5}[how]
+    true = expected * np.where(rng.random(2_000) < off, multiple, 1.0)
+    noisy, usual, made = errors(true, expected, seed)
+    assert made < 1.1 * min(noisy, usual) + 0.03 * SD**2
+
+
+def test_few_counts_that_stand_out_are_kept_and_the_others_are_not() -> None:
+    expected = np.full(5_000, 2.0)
+    true = expected.copy()
+    true[:25] = 120.0  # six standard deviations
+    found = true + np.random.default_rng(0).normal(0, SD, 5_000)
+    made = shrunk(found, expected, SD)
+    assert made[:25].mean() == pytest.approx(120, rel=0.2)
+    assert made[25:].max() < 80 and made[25:].mean() < 4.0, "the largest of 5,000 noises is 76"
+
+
+@given(st.integers(0, 2**31))
+@settings(deadline=None, max_examples=20)
+def test_estimates_are_finite_and_not_negative_whatever_is_found(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    found = rng.normal(0, 10.0 ** rng.integers(-3, 9), 300)
+    expected = rng.choice([0.0, 1e-9, 1.0, 1e9], 300)
+    made = shrunk(found, expected, SD)
+    assert np.isfinite(made).all() and (made >= 0).all()
+    far = (found >= FAR * SD) & (np.abs(found - expected) >= FAR * SD)
+    assert made[far] == pytest.approx(found[far])
+    assert len(shrunk(np.zeros(0), np.zeros(0), SD)) == 0
