@@ -267,7 +267,7 @@ class Engine:
         state = self._day_state(np.zeros(0, dtype=OVERRIDE), 0)
         with self.buffers.writing() as buffers:
             play_past(past, self.population.table, self.browser.session, state, buffers)
-        self.schedule.assign(0, -1)
+        self.schedule.assign_past()
 
     def _day_state(self, overrides: np.ndarray, day: int) -> DayState:
         """The shop today, as compiled code reads it."""

@@ -9,5 +9,12 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e
 
 
 def one_line(text: object) -> str:
-    """Return a text on one line, without characters that nobody sees."""
-    return CONTROL.sub(" ", str(text))
+    """Return a text on one line, without characters that nobody sees.
+
+    An object that has none, such as an exception whose text fails, is called by its type.
+    """
+    try:
+        said = str(text)
+    except Exception:  # noqa: BLE001 - code of a user's own, which is being complained about
+        said = f"a {type(text).__name__} without a text"
+    return CONTROL.sub(" ", said)

@@ -303,7 +303,8 @@ class Codec:
         if self.private:
             return {}
         price_level = {PRICE_LEVEL: self.item_table(PRICE_LEVEL)}
-        return {**price_level, **self.items.levels, **self.items.habits}
+        typical = {f"typical {name}": code for name, code in self.items.typical.items()}
+        return {**price_level, **self.items.levels, **self.items.habits, **typical}
 
     def price_on(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Return the prices of items (n,) on the day of (n,) ms, float64, NaN = unknown."""

@@ -99,8 +99,8 @@ def days_before(column: pd.Series, arrived_ms: np.ndarray) -> np.ndarray:
 def favourites(user: np.ndarray, code: np.ndarray, rank: int) -> np.ndarray:
     """Return the code that each user has most (`rank` 1) or next most, (n_users,) int64, 0 = none.
 
-    `user` (n,) is 0..n_users-1 in order, `code` (n,) is >= 0, and 0 does not count. Of equally
-    frequent codes the lowest comes first.
+    `user` (n,) is 0..n_users-1, `code` (n,) is >= 0, and 0 does not count. Of equally frequent
+    codes the lowest comes first.
     """
     size, n_users = int(code.max(initial=0)) + 1, int(user.max(initial=-1)) + 1
     pair, count = np.unique(user[code > 0] * size + code[code > 0], return_counts=True)
@@ -119,6 +119,8 @@ def habits(
 
     Of each number, by magnitude, and of the price to the item's price; of whether a row's item is
     one that the user has had before; of gaps within a session, by magnitude; of a session's rows.
+    Also how far numbers are spread about their mean, where a user has several: some order for about
+    the same amount in every line. Of price and quantity, it is the spread of the amount.
     A user's rows (n,) are adjacent.
     """
     gap, starts = gaps_and_session_starts(events, user, time)
@@ -129,16 +131,23 @@ def habits(
         paid = events["price"].to_numpy(dtype=np.float64, na_value=np.nan)
         if "quantity" in found:
             found["amount"] = found["quantity"] + found["price"]
+    n_users = int(owner.max(initial=-1)) + 1
+    spreads = {
+        f"spread of {name}": spread(owner, values, n_users)
+        for name, values in found.items()
+        if name not in (("quantity", "price") if "amount" in found else ("price",))
+    }
+    if codec.has_price:
         ratio = split_price(codec.price_on(item, time), paid)[0]
         if codec.bins["price_ratio"].size > 1:
             found["price"] = ratio
-    n_users = int(owner.max(initial=-1)) + 1
     if "item_id" in events:
         pair = pd.DataFrame({"u": owner, "i": string_codes(events["item_id"])[0]})
         found["item again"] = np.where(item > 0, pair.duplicated().to_numpy(), np.nan)
     found["gap"] = np.where(starts, np.nan, np.log1p(gap))
     found["session"] = (starts | np.isnan(gap)).astype(np.float64)
-    return {name: _shrunken_means(owner, values, n_users) for name, values in found.items()}
+    means_ = {name: _shrunken_means(owner, values, n_users) for name, values in found.items()}
+    return means_ | spreads
 
 
 def _shrunken_means(owner: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
@@ -175,6 +184,16 @@ def means(owner: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
     count = np.bincount(owner[known], minlength=n)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.bincount(owner[known], values[known], minlength=n) / count
+
+
+def spread(owner: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
+    """Return the standard deviation of each owner's known `values`, (n,); NaN of fewer than two."""
+    known = np.isfinite(values)
+    count = np.bincount(owner[known], minlength=n)
+    left = values - means(owner, values, n)[owner]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        square = np.bincount(owner[known], left[known] ** 2, minlength=n) / (count - 1)
+    return np.sqrt(np.where(count > 1, square, np.nan))
 
 
 def session_labels_of_rows(

@@ -38,6 +38,7 @@ from generators.codec.parts import N_LABELLED_SESSIONS, RHYTHM, Columns, Pace, U
 from generators.codec.regularities import (
     learn_item_habits,
     learn_levels,
+    learn_typical_numbers,
     learn_usual_categories,
     longest_session,
 )
@@ -220,7 +221,10 @@ def _carried(log: EventLog, names: Values) -> dict[str, object]:
 
 def _with_levels(codec: Codec, events: pd.DataFrame) -> Codec:
     items = replace(
-        codec.items, levels=learn_levels(codec, events), habits=learn_item_habits(codec, events)
+        codec.items,
+        levels=learn_levels(codec, events),
+        habits=learn_item_habits(codec, events),
+        typical=learn_typical_numbers(codec, events),
     )
     return replace(codec, vocabulary=replace(codec.vocabulary, items=items))
 

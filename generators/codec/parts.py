@@ -58,6 +58,8 @@ class Items:
     levels: Mapping[str, np.ndarray] = field(default_factory=dict)
     # number or price -> (n_codes,) int64: 1 + interval of its mean over the item's rows, or 0
     habits: Mapping[str, np.ndarray] = field(default_factory=dict)
+    # number -> (n_codes,) int64: the code that sets the item apart from others, 0 = unknown
+    typical: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def size(self) -> int:

@@ -12,7 +12,13 @@ import pandas as pd
 from generators.codec.clock import DAY_MS
 from generators.codec.codec import Codec
 from generators.codec.coders import safe_ends
-from generators.codec.features import category_codes, item_codes, magnitudes, means, split_price
+from generators.codec.features import (
+    category_codes,
+    item_codes,
+    magnitudes,
+    means,
+    split_price,
+)
 from generators.codec.parts import LEVELS, POPULARITY, SALES, Items, Ladder, Prices
 from generators.privacy.queries import PrivateQueries
 
@@ -144,6 +150,46 @@ def learn_item_habits(codec: Codec, events: pd.DataFrame) -> dict[str, np.ndarra
         habits[name] = np.zeros(codec.items.size, dtype=np.int64)
         habits[name][order] = 1 + (share * ITEM_HABIT_LEVELS).astype(np.int64)
     return habits
+
+
+def learn_typical_numbers(codec: Codec, events: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the code of each number that is typical of each item, see Items.typical.
+
+    An item comes in packs of a dozen, and is sold one by one as well: its mean is neither, and most
+    of its rows may be of one piece, as those of other items.
+    """
+    if "item_id" not in events:
+        return {}
+    item = item_codes(codec.items, events, category_codes(codec.categories, events))
+    found = {}
+    for name in codec.rest_fields:
+        if name == "price" or name not in codec.bins:
+            continue
+        code = codec.bins[name].encode(events[name].to_numpy(dtype=np.float64, na_value=np.nan))
+        known = (item > 0) & (code > 0)
+        typical = typical_codes(item[known], code[known], codec.items.size)
+        if len(np.unique(typical[typical > 0])) > 1:
+            found[name] = typical
+    return found
+
+
+def typical_codes(item: np.ndarray, code: np.ndarray, n_items: int) -> np.ndarray:
+    """Return the code that sets each item apart from the others, (n_items,) int64, 0 = no row.
+
+    It is the one with the largest part in how far the codes (n,) of an item's rows diverge from
+    those of all rows (Kullback and Leibler). Of equal ones it is the lowest.
+    """
+    size = int(code.max(initial=0)) + 1
+    pair, count = np.unique(item * size + code, return_counts=True)
+    owner, of = pair // size, pair % size
+    usual = np.bincount(code, minlength=size) / max(len(code), 1)
+    rows = np.bincount(item, minlength=n_items)[owner]
+    part = count * np.log((count + usual[of]) / (rows + 1) / usual[of])
+    order = np.lexsort((of, -part, owner))
+    first = order[np.append(True, np.diff(owner[order]) > 0)[: len(order)]]
+    out = np.zeros(n_items, dtype=np.int64)
+    out[owner[first]] = of[first]
+    return out
 
 
 def learn_usual_categories(

@@ -22,6 +22,7 @@ from generators.markov.contexts import (
 )
 from generators.markov.tables import PARTS
 
+SPREADS = "usual spread of "
 LEAST_GAIN = 20.0  # nats that a condition must tell about all rows together
 MOST_CHOSEN = 6  # levels of a field's context
 MOST_LEVELS = MOST_CHOSEN + 2  # with the session's label and an open offer
@@ -78,10 +79,9 @@ def choose(
         if not open_:
             break
         best = max(open_, key=lambda k: gains[k])
-    # what is expected is given up last, and of a number before it what the user keeps to
+    # what is expected is given up last, and before it how far a user's numbers are spread about it
     last = sorted(k for k in levels if k >= usual and known[k - usual].own)
-    if name in codec.bins:
-        last += [k for k in levels if k >= usual and known[k - usual].attribute >= 0]
+    last += [k for k in levels if k >= usual and known[k - usual].name.startswith(SPREADS)]
     levels = [0, *last, *(k for k in levels[1:] if k not in last)]
     if codec.session_labels and name != SESSION_LABEL:
         # labels are rare: finer contexts have few rows of their sessions

@@ -1,15 +1,14 @@
-"""What a field is expected to be: many small hints added up, as one level of its context.
+"""What a field is expected to be: many small hints, as one level of its context.
 
 A user who orders by the dozen, an item that comes in packs and the quantity of the line before each
-say a little about a quantity. As levels of one context they would leave few rows in each; their sum
-is one level, however many they are. The sum is found by least-squares boosting (Friedman, 2001):
-the condition that explains most of what is left adds a shrunken effect of each of its codes, again
-and again.
+say a little about a quantity, and together more: a wholesaler follows the size of the pack, others
+do not. As levels of one context they would leave few rows in each. What boosted trees make of them
+all (`generators.markov.trees`) is one level, however many they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,66 +16,65 @@ import torch
 
 from generators.codec.codec import COPY_ACTION, Codec
 from generators.codec.coders import Bins
-from generators.markov.contexts import Condition, ContextFeatures, is_open
+from generators.markov.contexts import Condition, ContextFeatures, conditions, is_open
 from generators.markov.tables import BEGINS, table_sizes
+from generators.markov.trees import Trees, learn_trees, restored_trees
 from generators.sequences import codes
+from generators.validation import StateError, array
 
-ROUNDS = 16  # of boosting, at most
-LEAST_SHARE = 2e-3  # of the variance, which a round must explain
-PRIOR_ROWS = 20.0  # without an effect, added to those of each code
 LEVELS, COARSE_LEVELS = 32, 8  # of the expected number, with equally many rows
 FEWEST_ROWS = 400  # with a magnitude, before anything is expected
-_NOTHING = torch.zeros(0)
+MOST_COUNTED_ROWS = 40_000  # from which it is learnt what to expect
+_NONE = np.zeros(0, dtype=np.int64)
+NO_TREES = Trees(_NONE, _NONE, _NONE, _NONE, _NONE, np.zeros(0, dtype=np.float32))
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What is expected of a field, by conditions that its trees read."""
+
+    columns: np.ndarray  # (m,) int64: places of the conditions among the known ones
+    trees: Trees
+    edges: np.ndarray  # (levels - 1,) float32 between the levels of what is expected
+
+    def state(self, name: str) -> dict[str, np.ndarray]:
+        """Return the arrays of the field `name`, from which `restored_expectations` makes it."""
+        parts = {**vars(self.trees), "columns": self.columns, "edges": self.edges}
+        return {_key(name, part): values for part, values in parts.items()}
 
 
 @dataclass(frozen=True)
 class Expected(Condition):
     """What the field `own` is expected to be, in levels."""
 
-    effects: torch.Tensor = _NOTHING  # (codes of all conditions,) float32: what each adds
-    edges: torch.Tensor = _NOTHING  # (size - 1,) float32 between the levels
-    # the conditions that have an effect, and where theirs begin
-    hints: tuple[tuple[int, Condition], ...] = ()
+    hints: tuple[Condition, ...] = ()  # what the trees read, column by column
+    trees: Trees = NO_TREES
+    edges: torch.Tensor = torch.zeros(0)  # noqa: RUF009  # (size - 1,) float32 between the levels
 
     @classmethod
-    def made(
-        cls, own: str, known: Sequence[Condition], effects: np.ndarray, edges: np.ndarray
-    ) -> list[Condition]:
-        """Return the conditions of `effects` over the codes of all `known`: coarse, and fine."""
-        begins = np.append(0, np.cumsum([c.size for c in known]))
-        hints = tuple(
-            (int(begin), condition)
-            for begin, end, condition in zip(begins[:-1], begins[1:], known, strict=True)
-            if effects[begin:end].any()
-        )
+    def made(cls, own: str, known: Sequence[Condition], of: Expectation) -> list[Condition]:
+        """Return the conditions of what is expected by `known` ones: in coarse levels, in fine."""
         steps = {"coarse ": max(LEVELS // COARSE_LEVELS, 1), "": 1}
         return [
             cls(
                 f"{which}expected {own}",
-                len(edges[step - 1 :: step]) + 1,
+                len(of.edges[step - 1 :: step]) + 1,
                 own=own,
-                effects=torch.from_numpy(effects),
-                edges=torch.from_numpy(np.ascontiguousarray(edges[step - 1 :: step])),
-                hints=hints,
+                hints=tuple(known[k] for k in of.columns.tolist()),
+                trees=of.trees,
+                edges=torch.from_numpy(np.ascontiguousarray(of.edges[step - 1 :: step])),
             )
             for which, step in steps.items()
         ]
 
     def reads(self) -> set[str]:
         """See Condition."""
-        return {field for _, condition in self.hints for field in condition.reads()}
+        return {field for condition in self.hints for field in condition.reads()}
 
     def of(self, seen: ContextFeatures) -> torch.Tensor:
         """See Condition."""
-        total = torch.zeros(len(seen.event))
-        for begin, condition in self.hints:
-            total += self.effects[begin + condition.of(seen)]
-        return torch.searchsorted(self.edges, total)
-
-
-def n_effects(known: Sequence[Condition]) -> int:
-    """Return the number of codes of all conditions."""
-    return sum(condition.size for condition in known)
+        codes = torch.stack([condition.of(seen) for condition in self.hints], 1)
+        return torch.searchsorted(self.edges, torch.from_numpy(self.trees.predict(codes.numpy())))
 
 
 def expected_fields(codec: Codec) -> list[str]:
@@ -92,44 +90,54 @@ def learn_expected(
     code: torch.Tensor,
     seen: ContextFeatures,
     known: Sequence[Condition],
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the effects and edges of `Expected` for a field; None where nothing is expected.
+) -> Expectation | None:
+    """Learn what is expected of a field, by the `known` conditions; None where nothing is.
 
     `code` (n,) are the codes of the field, -1 = not asked.
     """
     values = _values(codec, name)
     has = torch.from_numpy(np.append(np.isfinite(values), False))[code]
     rows = torch.nonzero(has)[:, 0]
-    if len(rows) < FEWEST_ROWS:
+    rows = rows[:: max(len(rows) // MOST_COUNTED_ROWS, 1)]
+    open_ = [k for k, condition in enumerate(known) if is_open(codec, name, condition)]
+    if len(rows) < FEWEST_ROWS or not open_:
         return None
     mine = seen.only(rows, list(seen.drawn))
-    left = values[code[rows].numpy()]
-    left = left - left.mean()
-    enough = LEAST_SHARE * float(left @ left)
-    begins = np.append(0, np.cumsum([c.size for c in known]))
-    found = {
-        k: condition.of(mine).numpy()
-        for k, condition in enumerate(known)
-        if is_open(codec, name, condition)
-    }
-    counts = {k: np.bincount(of, minlength=known[k].size) for k, of in found.items()}
-    effects = np.zeros(int(begins[-1]))
-    for _ in range(ROUNDS if enough > 0 else 0):
-        sums = {k: np.bincount(of, left, minlength=known[k].size) for k, of in found.items()}
-        told = {k: float((sums[k] ** 2 / (counts[k] + PRIOR_ROWS)).sum()) for k in found}
-        best = max(told, key=lambda k: told[k], default=-1)
-        if best < 0 or told[best] < enough:
-            break
-        effect = sums[best] / (counts[best] + PRIOR_ROWS)
-        effects[begins[best] : begins[best + 1]] += effect
-        left = left - effect[found[best]]
-    if not effects.any():
+    codes = torch.stack([known[k].of(mine) for k in open_], 1).numpy()
+    learnt = learn_trees(codes, values[code[rows].numpy()])
+    if learnt is None:
         return None
-    total = np.zeros(len(rows))
-    for k, of in found.items():
-        total += effects[begins[k] + of]
+    columns, trees = learnt
+    total = trees.predict(np.ascontiguousarray(codes[:, columns]))
     edges = np.unique(np.quantile(total, np.linspace(0, 1, LEVELS + 1)[1:-1]))
-    return effects.astype(np.float32), edges.astype(np.float32)
+    return Expectation(np.array(open_)[columns], trees, edges.astype(np.float32))
+
+
+def restored_expectations(codec: Codec, arrays: Mapping[str, np.ndarray]) -> dict[str, Expectation]:
+    """Return what is expected of fields, by the arrays of a generator's file.
+
+    Raises StateError where an array is not what `Expectation.state` gives.
+    """
+    known, found = conditions(codec), {}
+    for name in expected_fields(codec):
+        what = _key(name, "columns")
+        if what not in arrays:
+            continue
+        columns = array(arrays, what, dtype="int64", shape=(None,), low=0, high=len(known) - 1)
+        if not len(columns) or not all(is_open(codec, name, known[k]) for k in columns.tolist()):
+            raise StateError(f"model.safetensors: {what} has what {name!r} cannot be given.")
+        what = _key(name, "edges")
+        edges = array(arrays, what, dtype="float32", shape=(None,), low=-1e9, high=1e9)
+        if len(edges) >= LEVELS or (np.diff(edges) <= 0).any():
+            raise StateError(f"model.safetensors: {what} are no edges of levels.")
+        trees = restored_trees(arrays, _key(name, ""), columns=len(columns))
+        found[name] = Expectation(columns, trees, edges)
+    return found
+
+
+def _key(name: str, part: str) -> str:
+    """Return the name of an array of what is expected of a field."""
+    return f"expected {name}/{part}"
 
 
 def _values(codec: Codec, name: str) -> np.ndarray:

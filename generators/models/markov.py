@@ -48,11 +48,11 @@ from generators.markov.contexts import (
     parent_levels,
 )
 from generators.markov.expected import (
-    LEVELS,
+    Expectation,
     Expected,
     expected_fields,
     learn_expected,
-    n_effects,
+    restored_expectations,
 )
 from generators.markov.item_weights import (
     Chain,
@@ -142,7 +142,7 @@ class Markov(SequenceGenerator):
         self.shares_: dict[str, BackoffTable] = {}
         self.tables_: dict[str, np.ndarray] = {}
         self.given_: dict[str, list[int]] = {}
-        self.expected_: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.expected_: dict[str, Expectation] = {}
         if ledger.epsilon is not None:
             visits = Visits.of(owner, steps.items.numpy() - 1)
             self._learn_privately(seen, column, owner, visits, attributes, ledger)
@@ -253,7 +253,7 @@ class Markov(SequenceGenerator):
     def _known(self) -> list[Condition]:
         """Return what fields may be given: what the codec says, and what numbers are expected."""
         known = conditions(self.codec_)
-        expected = [Expected.made(name, known, *of) for name, of in self.expected_.items()]
+        expected = [Expected.made(name, known, of) for name, of in self.expected_.items()]
         return known + [condition for conditions_ in expected for condition in conditions_]
 
     def _step_model(self, past: EncodedSequences | None = None) -> MarkovStepModel:
@@ -278,8 +278,8 @@ class Markov(SequenceGenerator):
         arrays |= self.chain_.state(ITEMS)
         for name, table in self.shares_.items():
             arrays |= {f"{part}/{name}": values for part, values in vars(table).items()}
-        for name, (effects, edges) in self.expected_.items():
-            arrays |= {f"effects/{name}": effects, f"edges/{name}": edges}
+        for name, of in self.expected_.items():
+            arrays |= of.state(name)
         for k, table in enumerate(self.attribute_shares_):
             arrays |= {f"static {part}/{k}": values for part, values in vars(table).items()}
         data = {
@@ -299,7 +299,7 @@ class Markov(SequenceGenerator):
         self.parents_ = [
             record.integers(name, low=0, high=2 * k - 1).tolist() for k, name in enumerate(sizes)
         ]
-        self.expected_ = self._expected_of(arrays)
+        self.expected_ = restored_expectations(self.codec_, arrays)
         self.given_ = self._given(own.record("given"))
         self.shares_ = self._shares_of(arrays)
         group = np.asarray(self.codec_.items.category[1:], dtype=np.int64)
@@ -320,25 +320,9 @@ class Markov(SequenceGenerator):
                 *self.chain_.state(ITEMS),
                 *(f"static {part}/{k}" for part in parts for k in range(len(sizes))),
                 *(f"{part}/{n}" for part in parts for n in self.shares_),
-                *(f"{part}/{n}" for part in ("effects", "edges") for n in self.expected_),
+                *(key for n, of in self.expected_.items() for key in of.state(n)),
             ],
         )
-
-    def _expected_of(
-        self, arrays: dict[str, np.ndarray]
-    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Return the effects and edges of the numbers of which something is expected."""
-        size, expected = n_effects(conditions(self.codec_)), {}
-        for name in expected_fields(self.codec_):
-            if f"effects/{name}" in arrays:
-                effects, edges = (
-                    array(arrays, f"{part}/{name}", dtype="float32", shape=(n,), low=-1e9, high=1e9)
-                    for part, n in (("effects", size), ("edges", None))
-                )
-                if len(edges) >= LEVELS or (np.diff(edges) <= 0).any():
-                    raise StateError(f"model.safetensors: edges/{name} are no edges of levels.")
-                expected[name] = effects, edges
-        return expected
 
     def _given(self, record: Record) -> dict[str, list[int]]:
         """Return the levels of each field's context, as `choice.Choice` has them."""

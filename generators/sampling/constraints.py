@@ -184,8 +184,10 @@ def narrow_copy_actions(users, past, row, rows, needs, recent, can):
         mask[codes.FRESH] = need == 0
         for rank in range(codes.N_COPY_RANKS):
             mask[codes.FIRST_COPY + rank] = recent[i, rank] > 0
-        before = past[i, : rows_before_session(users[i], row[i])]
-        mask[codes.EARLIER] = has_earlier(users[i], need, recent[i], before)
+        start = rows_before_session(users[i], row[i])
+        mask[codes.EARLIER] = has_earlier(
+            users[i], need, recent[i], past[i, : users[i].rows], start
+        )
         _narrow(can[k], mask)
 
 
@@ -237,9 +239,10 @@ def settle_copy_actions(users, past, row, needs, recent, category, u, draw):
         action = row[i, col.COPY_ACTION]
         row[i, col.ITEM] = 0
         if action == codes.EARLIER:
-            before = past[i, : rows_before_session(users[i], row[i])]
-            need = needs[row[i, col.EVENT]]
-            row[i, col.ITEM] = earlier_item(users[i], need, recent[i], before, u[i, draw])
+            need, start = needs[row[i, col.EVENT]], rows_before_session(users[i], row[i])
+            row[i, col.ITEM] = earlier_item(
+                users[i], need, recent[i], past[i, : users[i].rows], start, u[i, draw]
+            )
         elif action >= codes.FIRST_COPY:
             row[i, col.ITEM] = recent[i, action - codes.FIRST_COPY]
         row[i, col.CATEGORY] = category[row[i, col.ITEM]]

@@ -321,9 +321,9 @@ def _replay(
                 begin_session(u, effects)
             need = effects.needs[row[col.EVENT]]
             known_items(u, need, seen)
-            before = rows.starts[i] + rows_before_session(u, row)
-            past = rows.row[rows.starts[i] : before, col.ITEM]
-            row[col.COPY_ACTION] = copy_action_of(row[col.ITEM], need, seen, past)
+            past = rows.row[rows.starts[i] : rows.starts[i] + t, col.ITEM]
+            start = rows_before_session(u, row)
+            row[col.COPY_ACTION] = copy_action_of(row[col.ITEM], need, seen, past, start)
             _complete_row(u, row, effects, timing_params)
             for k in range(col.N_CLOCK):
                 clock[at, k] = row[col.HOUR + k]

@@ -124,11 +124,12 @@ def rows_before_session(u, row):
 
 
 @inner_with_arrays
-def copy_action_of(item, need, known, past):
+def copy_action_of(item, need, known, past, start):
     """Return the copy action that gives `item` to an event that needs the flags `need`.
 
-    `known` (N_COPY_RANKS,) is what `known_items` writes, `past` are the items of the rows before
-    the session.
+    `known` (N_COPY_RANKS,) is what `known_items` writes, `past` are the items of the user's rows,
+    of which the session begins with row `start`. An item of the session that has no rank gets the
+    last one of the session.
     """
     if item == 0:
         return codes.NO_ITEM
@@ -137,23 +138,33 @@ def copy_action_of(item, need, known, past):
             return codes.FIRST_COPY + rank
     if need > 0:  # such an event never takes a fresh item
         return codes.EARLIER
-    for k in range(len(past)):
-        if past[k] == item:
-            return codes.EARLIER
-    return codes.FRESH
+    if _has(past[start:], item):
+        return codes.FIRST_COPY + codes.N_SESSION_RANKS - 1
+    return codes.EARLIER if _has(past[:start], item) else codes.FRESH
 
 
 @inner_with_arrays
-def _earlier(u, need, known, past, k):
+def _has(items, item):
+    """Is `item` among `items` (n,)?"""
+    for other in items:  # noqa: SIM110  (numba compiles no generator)
+        if other == item:
+            return True
+    return False
+
+
+@inner_with_arrays
+def _earlier(u, need, known, past, start, k):
     """Return the k-th item to which EARLIER may refer, which may be the same one again; 0 = none.
 
     Without needs that is the item of the k-th row before the session, otherwise the k-th recent
-    item. One that has a rank does not count.
+    item. One that has a rank does not count, nor one that the session has again.
     """
     if need > 0:
         item = u.item[k] if carries(u, k, need) else 0
     else:
         item = past[k]
+        if _has(past[start:], item):
+            return 0
     for rank in range(codes.N_COPY_RANKS):
         if known[rank] == item:
             return 0
@@ -161,26 +172,26 @@ def _earlier(u, need, known, past, k):
 
 
 @inner_with_arrays
-def has_earlier(u, need, known, past):
-    """Is there an item to which EARLIER may refer?"""
-    for k in range(codes.N_RECENT if need > 0 else len(past)):
-        if _earlier(u, need, known, past, k) > 0:
+def has_earlier(u, need, known, past, start):
+    """Is there an item to which EARLIER may refer? See `copy_action_of`."""
+    for k in range(codes.N_RECENT if need > 0 else start):
+        if _earlier(u, need, known, past, start, k) > 0:
             return True
     return False
 
 
 @inner_with_arrays
-def earlier_item(u, need, known, past, uniform):
+def earlier_item(u, need, known, past, start, uniform):
     """Return an item to which EARLIER may refer, by a uniform number; 0 where there is none.
 
     Items of more rows are the likelier.
     """
-    found, most = 0, codes.N_RECENT if need > 0 else len(past)
+    found, most = 0, codes.N_RECENT if need > 0 else start
     for k in range(most):
-        found += 1 if _earlier(u, need, known, past, k) > 0 else 0
+        found += 1 if _earlier(u, need, known, past, start, k) > 0 else 0
     left = int(uniform * found)
     for k in range(most):
-        item = _earlier(u, need, known, past, k)
+        item = _earlier(u, need, known, past, start, k)
         if item > 0:
             if left == 0:
                 return item

@@ -23,6 +23,11 @@ from eventlog._runtime.text import one_line
 TRIED = 64  # pairs that a score is tried out on before it is compiled
 
 
+def read_only(array: np.ndarray) -> np.ndarray:
+    """Return a view that a plug-in cannot write to, not even by setting its flags."""
+    return np.asarray(array.data.toreadonly())
+
+
 @intrinsic  # numba passes the context itself
 def call(typingctx, address, user, query):  # type: ignore[no-untyped-def]
     """Call the function at `address` with two int64; it returns nothing."""
@@ -110,7 +115,7 @@ def _try_out(score: Any, users: np.ndarray, items: np.ndarray, where: str) -> No
             f"The score of {where} must be a static method, score(user, item); got "
             f"{type(score).__name__}."
         )
-    for user, item in zip(users, items, strict=False):
+    for user, item in zip(read_only(users), read_only(items), strict=False):
         try:
             with np.errstate(all="ignore"):
                 value = score(user, item)

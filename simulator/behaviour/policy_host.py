@@ -14,7 +14,7 @@ from eventlog._runtime.errors import InputError, ShopError
 from eventlog._runtime.text import one_line
 from simulator import event_codes
 from simulator.behaviour.browser import Browser
-from simulator.behaviour.plugin_call import compiled_scorer
+from simulator.behaviour.plugin_call import compiled_scorer, read_only
 from simulator.behaviour.session.utility import CART_PRICE, CLICK_PRICE
 from simulator.world.catalogue import QUALITY
 from simulator.world.policy import LAST, Catalogue, PolicyUse, Rows, Shop, Truth
@@ -78,7 +78,7 @@ class PolicyHost:
         """
         if self.policy is None or day < self.first_day:
             return
-        users = np.unique(visitors % len(self.browser.population))
+        users = read_only(np.unique(visitors % len(self.browser.population)))
         shop, start = self.shop(day), time.perf_counter()
         try:
             self.policy.learn(shop, self.rng)
@@ -126,16 +126,16 @@ class PolicyHost:
         rows, user = self._rows()
         recent = self.remembered()
         names = ("session", "event", "item", "time", "price", "order")
-        columns = {name: _read_only(rows[name]) for name in names}
-        columns["time"] = _read_only(rows["time"] - self.browser.world.begin)
+        columns = {name: read_only(rows[name]) for name in names}
+        columns["time"] = read_only(rows["time"] - self.browser.world.begin)
         return Shop(
             day=day - self.browser.world.first_day,
             slate=self.slate,
             n_users=len(self.browser.population),
             catalogue=self.catalogue(day),
-            rows=Rows(user=_read_only(user), **columns),
-            recent=_read_only(recent),
-            interest=_read_only(self.recommender.interest.copy()),
+            rows=Rows(user=read_only(user), **columns),
+            recent=read_only(recent),
+            interest=read_only(self.recommender.interest.copy()),
             truth=self._truth() if self.policy is not None and self.policy.oracle else None,
         )
 
@@ -143,11 +143,11 @@ class PolicyHost:
         """Return the items as the shop knows them on `day`."""
         world, today = self.browser.world, self.browser.world.on_day(day)
         return Catalogue(
-            category=_read_only(world.category),
-            brand=_read_only(world.brand),
-            price=_read_only(today.prices),
-            sold=_read_only(world.launched <= day),
-            in_stock=_read_only(today.stocked),
+            category=read_only(world.category),
+            brand=read_only(world.brand),
+            price=read_only(today.prices),
+            sold=read_only(world.launched <= day),
+            in_stock=read_only(today.stocked),
         )
 
     def remembered(self) -> np.ndarray:
@@ -168,14 +168,14 @@ class PolicyHost:
         match = checkout.cart_match
         both = 1.0 + match  # the weight of taste in the log-odds to click and to cart
         return Truth(
-            taste=_read_only(population.taste),
-            price_sensitivity=_read_only(population.price_sensitivity),
-            category_logit=_read_only(population.category_logit[:, : world.n_categories]),
-            favourite_brand=_read_only(population.favourite_brand[:, : len(world.home_brands)]),
-            style=_read_only(world.style),
-            log_price=_read_only(world.price_z),
-            quality=_read_only(world.quality),
-            appeal=_read_only(world.appeal),
+            taste=read_only(population.taste),
+            price_sensitivity=read_only(population.price_sensitivity),
+            category_logit=read_only(population.category_logit[:, : world.n_categories]),
+            favourite_brand=read_only(population.favourite_brand[:, : len(world.home_brands)]),
+            style=read_only(world.style),
+            log_price=read_only(world.price_z),
+            quality=read_only(world.quality),
+            appeal=read_only(world.appeal),
             brand_loyalty=self.browser.scenario.shoppers.brand_loyalty,
             price_weight=(CLICK_PRICE + CART_PRICE) / both,
             quality_weight=QUALITY,
@@ -269,12 +269,6 @@ class PolicyHost:
         if not np.isfinite(array).all():
             raise InputError(f"{what} hold NaN or infinity; they must be finite numbers.")
         return array.astype(np.float32)
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 @compiled()

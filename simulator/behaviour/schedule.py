@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from simulator.behaviour.buffers.event_buffer import SCHEDULED_EVENT, RecordBuffer
-from simulator.behaviour.calendar import keep_to_calendar
+from simulator.behaviour.calendar import by_weight_of_days, keep_to_calendar
 from simulator.world.catalogue import DAY, World
 
 
@@ -52,8 +52,16 @@ class Schedule:
         for d in np.unique(due).tolist():
             self._due[d].append(first + np.flatnonzero(due == d))
 
+    def assign_past(self) -> None:
+        """Assign what orders from before the first day lead to; its time is not kept to hours."""
+        if self.world.scenario.calendar.day_weights:
+            past = self.events.written
+            begin = np.zeros(len(past))
+            past["time"] = by_weight_of_days(past["time"], begin, self.world.day_weight)
+        self.assign(0, -1)
+
     def assign_visits(self, first: int, day: int) -> None:
         """Assign events that sessions of `day` led to, at hours of the days that they are on."""
         new = self.events.written[first:]
-        new["time"] = keep_to_calendar(new["time"], new["scheduled_at"], new["key"], self.world)
+        new["time"] = keep_to_calendar(new["time"], new["scheduled_at"], self.world)
         self.assign(first, day)

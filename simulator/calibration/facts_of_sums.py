@@ -158,13 +158,22 @@ def _facts_of_times(
     has_times = hours[1:].max() > quiet
     facts = {"busiest hour / mean hour": float(hours.max() / hours.mean()) if has_times else np.nan}
     if len(days) >= 14:
-        weekend = (np.arange(len(days)) + start.dayofweek) % 7 >= 5
-        facts["users, weekend day / weekday"] = _ratio(
-            np.median(days[weekend]), np.median(days[~weekend]), 0
-        )
+        facts["users, weekend day / weekday"] = _weekend(days, start.dayofweek)
         days = days_without_chance(days)
         facts["users, busiest day / median day"] = _ratio(days.max(), np.median(days), 0)
     return facts
+
+
+def _weekend(days: np.ndarray, first: int) -> float:
+    """Users on a Saturday or Sunday relative to the other days of the week, by their medians.
+
+    `first`: the day of the week of the first of `days` (n,), 0 = Monday. Each day of the week has
+    a median of its own: one over Saturdays that are closed and Sundays that are not would lie
+    between the two, where the quietest Sunday happens to be.
+    """
+    weekday = (np.arange(len(days)) + first) % 7
+    median = np.array([np.median(days[weekday == k]) for k in range(7)])
+    return _ratio(median[5:].mean(), median[:5].mean(), 0)
 
 
 def days_without_chance(days: np.ndarray) -> np.ndarray:

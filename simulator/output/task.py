@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from eventlog._runtime import plugins
 from eventlog._runtime.errors import InputError
+from eventlog._runtime.text import one_line
 from simulator.output import arrow_columns
 from simulator.scenario import Scenario
 from simulator.world.policy import NO_POLICY, Policy, PolicyUse
@@ -70,10 +71,10 @@ def policy_use(task: Task) -> PolicyUse:
     name = str(task.policy_name)
     try:
         policy = make()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
-            f"The policy {name} cannot be made: {type(error).__name__}: {error}; it must need no "
-            "arguments."
+            f"The policy {name} cannot be made without arguments: {type(error).__name__}: "
+            f"{one_line(error)}"
         ) from error
     seed = np.random.SeedSequence(task.seed, spawn_key=(POLICY_SEED, task.index))
     return PolicyUse(policy, name, task.policy_from, np.random.default_rng(seed))

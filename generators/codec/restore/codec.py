@@ -24,7 +24,7 @@ from generators.codec.restore.columns import read_columns, read_labels
 from generators.codec.restore.prices import read_prices
 from generators.codec.restore.rules import read_pace, read_rules
 from generators.codec.restore.users import read_users
-from generators.codec.restore.vocabulary import read_vocabulary
+from generators.codec.restore.vocabulary import read_typical, read_vocabulary
 from generators.sequences.offers import N_PAST, QUANTILES
 from generators.structure.structure import Structure
 from generators.validation import Record
@@ -51,6 +51,7 @@ def restored(data: Any, *, max_rows: int) -> Codec:
         part.fail("max_rows", f"is {codec.max_rows}, but the setting max_rows is {max_rows}")
     codec = replace(codec, private=part.flag("private"))
     codec = replace(codec, columns=read_columns(codec, part))
+    codec = replace(codec, vocabulary=read_typical(codec, part))
     codec = replace(codec, labels=read_labels(codec, part))
     codec = replace(codec, users=read_users(codec, part))
     codec = replace(codec, prices=read_prices(codec, part), pace=read_pace(codec, part))

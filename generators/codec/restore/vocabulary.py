@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from eventlog.schema import ROLE_NAMES
+from generators.codec.codec import Codec
 from generators.codec.coders import Values
 from generators.codec.fit import OPTIONAL_COLUMNS
 from generators.codec.parts import LEVELS, POPULARITY, SALES, Columns, Items, Vocabulary
 from generators.codec.regularities import ITEM_HABIT_LEVELS
 from generators.codec.restore.limits import HIGHEST_PRICE
 from generators.validation import Record
+
+ITEM_KEYS = (
+    *("names", "category", "start", "price", "attributes", "other"),
+    *("levels", "habits", "typical"),
+)
 
 
 def read_vocabulary(part: Record) -> tuple[Vocabulary, Columns]:
@@ -34,7 +42,7 @@ def read_vocabulary(part: Record) -> tuple[Vocabulary, Columns]:
 
 def _items(part: Record, categories: Values, columns: dict[str, Values]) -> Items:
     """Read the items; their categories, and the codes of rare items, must agree with `start`."""
-    part.only(("names", "category", "start", "price", "attributes", "other", "levels", "habits"))
+    part.only(ITEM_KEYS)
     names = part.texts("names")
     size = len(names) + 1
     start = part.integers("start", size=categories.size + 1, low=1, high=size)
@@ -65,6 +73,16 @@ def _items(part: Record, categories: Values, columns: dict[str, Values]) -> Item
         {n: levels.integers(n, size=size, low=0, high=len(LEVELS)) for n in levels},
         {n: habits.integers(n, size=size, low=0, high=ITEM_HABIT_LEVELS) for n in habits},
     )
+
+
+def read_typical(codec: Codec, part: Record) -> Vocabulary:
+    """Read the code of each number that is typical of items, once the numbers are known."""
+    typical, items = part.record("items").record("typical"), codec.items
+    typical.only((), [n for n in codec.rest_fields if n in codec.bins and n != "price"])
+    found = {
+        n: typical.integers(n, size=items.size, low=0, high=codec.bins[n].size - 1) for n in typical
+    }
+    return replace(codec.vocabulary, items=replace(items, typical=found))
 
 
 def _check_rare_names(part: Record, names: list[str], other: np.ndarray) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from generators.codec.features import favourites, last_sessions
+from generators.codec.features import favourites, last_sessions, spread
 from generators.sequences import feature_layout as layout
 from generators.sequences.levels import least_rows, rows_level, time_level
 
@@ -59,3 +59,9 @@ def test_levels_of_what_is_left_rise_with_it_and_tell_few_rows_exactly() -> None
     assert len(set(time_level(torch.tensor([30, 90, 545]) * 86_400_000).tolist())) == 3, (
         "months of a long log look alike"
     )
+
+
+def test_a_spread_is_that_of_the_rows_that_have_the_number() -> None:
+    owner = np.array([0, 0, 0, 1, 1, 2, 2, 3])
+    values = np.array([1.0, 3.0, np.nan, 5.0, 5.0, 7.0, np.nan, np.nan])
+    np.testing.assert_allclose(spread(owner, values, 4), [np.sqrt(2), 0, np.nan, np.nan])

@@ -15,6 +15,7 @@ import generators
 from eventlog import EventLog
 from eventlog.log import sort_events, tidy
 from generators.base import Generator
+from generators.codec.regularities import typical_codes
 from generators.models.vae import Vae
 from generators.nn.affinity import (
     AffinityTensors,
@@ -265,3 +266,12 @@ def test_compiled_likeness_is_that_of_training(log: EventLog, vae: Vae) -> None:
     assert (
         whole[:, codes.FIRST_COPY : codes.EARLIER] != logits[:, codes.FIRST_COPY : codes.EARLIER]
     ).any() and (whole[:, : codes.FIRST_COPY] == logits[:, : codes.FIRST_COPY]).all()
+
+
+def test_what_is_typical_of_an_item_is_what_sets_it_apart() -> None:
+    """All are sold one by one in most rows; item 1 comes in packs of 5, item 2 of 7, item 3 not."""
+    item = np.repeat([1, 2, 3], [100, 100, 300])
+    code = np.ones(500, dtype=np.int64)
+    code[:30], code[100:140], code[200:205] = 5, 7, 9
+    assert typical_codes(item, code, 6).tolist() == [0, 5, 7, 1, 0, 0]
+    assert typical_codes(item[:0], code[:0], 2).tolist() == [0, 0]

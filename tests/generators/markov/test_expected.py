@@ -35,4 +35,34 @@ def test_quantities_follow_their_user_and_their_item_together() -> None:
     log = levels_log()
     model = generators.fit(log, model="markov", seed=1)
     assert explained(log) > 0.95
-    assert explained(model.sample(200, seed=1)) > 0.75
+    assert explained(model.sample(200, seed=1)) > 0.8
+
+
+def packs_log(*, users: int = 200, rows: int = 30, items: int = 40, seed: int = 1) -> EventLog:
+    """Return a log whose users buy one piece, or the item's pack; some keep to one of the two."""
+    log = shop_log(users=users, rows=rows, items=items, seed=seed)
+    rng = np.random.default_rng(seed)
+    events = log.events.copy()
+    user, item = (events[c].astype("category").cat.codes for c in ("user_id", "item_id"))
+    pack = np.array([6, 10, 12, 25])[np.arange(item.max() + 1) % 4][item]
+    by_the_pack = np.array([0.0, 0.5, 1.0])[np.arange(user.max() + 1) % 3][user]
+    events["quantity"] = np.where(rng.random(len(events)) < by_the_pack, pack, 1).astype(np.float64)
+    return EventLog(events=events)
+
+
+def kept(log: EventLog, real: EventLog) -> tuple[float, float]:
+    """Return the share of quantities that the item has in `real`, and of users who keep to one."""
+    pairs = [
+        list(zip(x.events["item_id"].astype(str), x.events["quantity"], strict=True))
+        for x in (log, real)
+    ]
+    known = set(pairs[1])
+    single = log.events["quantity"].eq(1).groupby(log.events["user_id"].astype(str)).mean()
+    return float(np.mean([p in known for p in pairs[0]])), float(single.isin([0, 1]).mean())
+
+
+def test_items_keep_their_packs_and_users_their_way_to_order() -> None:
+    log = packs_log()
+    packs, constant = kept(generators.fit(log, model="markov", seed=1).sample(200, seed=1), log)
+    assert packs > 0.92
+    assert constant > 0.7 * kept(log, log)[1]

@@ -58,6 +58,8 @@ def test_picks_are_ranks_in_the_list_of_what_was_touched_last() -> None:
                 if item == 0
                 else codes.FIRST_COPY + ranks[item]
                 if item in ranks
+                else codes.FIRST_COPY + codes.N_SESSION_RANKS - 1
+                if item in session
                 else codes.EARLIER
                 if item in before
                 else codes.FRESH

@@ -107,6 +107,7 @@ def _file(tmp_path, slates, more=""):
     path = tmp_path / "mine.py"
     path.write_text(
         "import numpy as np\nfrom simulator.world.policy import Policy\n"
+        "class Silent(Exception):\n    def __str__(self): raise TypeError\n"
         f"class Mine(Policy):\n    def slates(self, shop, users, rng):\n        return {slates}\n"
         f"{more}"
     )
@@ -127,6 +128,12 @@ def _file(tmp_path, slates, more=""):
         ("shop.best(np.full(shop.n_items, np.nan), users)", "shop.best hold NaN"),
         ("shop.rows.item.fill(0)", "failed on day 0: ValueError"),
         ("'everything'", r"shape \(\)"),
+        ("users.fill(0)", "failed on day 0: ValueError: assignment destination is read-only"),
+        (
+            "shop.rows.item.setflags(write=True)",
+            "failed on day 0: ValueError: cannot set WRITEABLE",
+        ),
+        ("(_ for _ in ()).throw(Silent())", "failed on day 0: Silent: a Silent without a text"),
     ],
 )
 def test_bad_slates_are_refused_in_one_sentence(tmp_path, slates, message):
@@ -174,6 +181,7 @@ def test_result_pages_are_in_the_order_of_the_score(tmp_path):
         ({"score": "np.nan"}, "score of the policy mine was NaN"),
         ({"score": "user.no_such_thing"}, "failed: AttributeError"),
         ({"score": "user[3]"}, "failed: IndexError"),
+        ({"score": "user.fill(0)"}, "failed: ValueError: assignment destination is read-only"),
         ({"score": "user[int(item[0] // 150)]"}, "or raised an exception .* times on day 0"),
         ({"score": "user * item"}, r"must return a number; got ndarray of shape \(1,\)"),
         ({"score": "float(str(item[0]).strip())"}, "cannot be compiled by numba: No impl"),
@@ -221,6 +229,14 @@ def test_names_and_files_that_are_no_policy_are_refused(tmp_path):
     (tmp_path / "none.py").write_text("x = 1\n")
     with pytest.raises(InputError, match="exactly one Policy"):
         simulator.simulate("small", **SHOP, policy=str(tmp_path / "none.py"))
+    for name, made in (("raises", "1 / 0"), ("exits", "exit(2)"), ("asks", "self.of")):
+        (tmp_path / f"{name}.py").write_text(
+            "from simulator.world.policy import Policy\nclass Mine(Policy):\n"
+            f"    def __init__(self{', of' if name == 'asks' else ''}):\n        {made}\n"
+            "    def slates(self, shop, users, rng):\n        return None\n"
+        )
+        with pytest.raises(InputError, match=f"The policy {name} cannot be made without arguments"):
+            simulator.simulate("small", **SHOP, policy=str(tmp_path / f"{name}.py"))
     with pytest.raises(InputError, match="policy_from is -1"):
         simulator.simulate("small", **SHOP, policy="random", policy_from=-1)
 
