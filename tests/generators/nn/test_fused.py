@@ -13,7 +13,7 @@ from generators.nn.fused.embeddings import embedding_sum
 from generators.nn.fused.fields import FieldSpec, field_losses
 from generators.nn.fused.losses import cross_entropy, item_loss
 from generators.nn.fused.recurrence import scan
-from generators.nn.optimizer import Adam
+from generators.nn.optimizer import TABLE_RATE, Adam
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -151,7 +151,8 @@ def test_steps_are_those_of_adam_with_clipped_gradients() -> None:
     ours, theirs = ([torch.nn.Parameter(drawn(6, 3)), torch.nn.Parameter(drawn(5))] for _ in "ab")
     table, plain = torch.nn.Parameter(drawn(4, 2)), torch.nn.Parameter(drawn(4, 2))
     adam = Adam(ours, [table])
-    expected = torch.optim.Adam([*theirs, plain], lr=0.1, betas=(0.9, 0.98))
+    groups = [{"params": theirs, "lr": 0.1}, {"params": [plain], "lr": 0.1 * TABLE_RATE}]
+    expected = torch.optim.Adam(groups, betas=(0.9, 0.98))
     for step in range(1, 4):
         for mine, other in zip([*ours, table], [*theirs, plain], strict=True):
             other.grad = drawn(*other.shape, seed=step).detach() * step
