@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -223,6 +224,14 @@ def test_a_file_without_rows_is_passed_over_beside_others(name: str, tmp_path: P
         path.unlink()
     with pytest.raises(InputError, match="nothing to import"):
         import_file(folder, tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", ["part-3.csv", "part-3.zip"])
+def test_a_pipe_beside_a_file_is_refused(name: str, tmp_path: Path) -> None:
+    file = months(tmp_path / "months") / "part-1.csv"
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match=r"part-3.* is not a regular file"):
+        import_file([file, tmp_path / name], tmp_path / "log")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
