@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd  # it takes as long as a small simulation, which does without
 
 ROW_GROUP = 1 << 20  # rows that are written at once
+FEW_TEXTS, DICTIONARY_BYTES = 1 << 16, 1 << 20  # that a dictionary of Parquet has room for
 TABLES = ("users", "items", "labels")
 WRITTEN_BY_FINISH = ("files", "schema_version", "versions")  # manifest keys that describe the files
 
@@ -231,7 +232,11 @@ def write_parquet(
     groups = [  # one by one: plain strings take far more memory than codes
         table.slice(start, ROW_GROUP) for start in range(0, max(table.num_rows, 1), ROW_GROUP)
     ]
-    schema = to_arrow(table.slice(0, 0), keep=encoded).schema  # `empty_table` needs pandas
+    # user_id is written as text, of whose values there are statistics.
+    few = {n for n in table.column_names if n != "user_id" and _has_few_texts(table[n])}
+    few -= set(encoded)
+    keep = few.union(encoded)
+    schema = to_arrow(table.slice(0, 0), keep=keep).schema  # `empty_table` needs pandas
     # Ascending numbers are stored as differences: smaller, and no dictionary is built in vain.
     rising = [
         n
@@ -251,7 +256,28 @@ def write_parquet(
         write_statistics=[n for n in (*rising, "user_id") if n in schema.names],
     ) as writer:
         for group in groups:
-            writer.write_table(to_arrow(group, keep=encoded))
+            columns = {n: _by_first_row(group[n]) if n in few else group[n] for n in schema.names}
+            writer.write_table(to_arrow(pa.table(columns), keep=keep))
+
+
+def _has_few_texts(column: pa.ChunkedArray) -> bool:
+    """Return whether a column is coded text whose values fit into a dictionary of Parquet."""
+    coded = pa.types.is_dictionary(column.type) and is_text(column.type.value_type)
+    if not coded or not column.num_chunks:
+        return False
+    sizes = [(len(c.dictionary), c.dictionary.nbytes) for c in column.chunks]
+    return all(n <= FEW_TEXTS and size < DICTIONARY_BYTES for n, size in sizes)
+
+
+def _by_first_row(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return codes for the values that occur, in the order of the rows.
+
+    Of plain texts Parquet's writer makes such codes itself, by looking up each row's text.
+    """
+    array = pa.concat_arrays(column.unify_dictionaries().chunks)
+    codes = array.indices.dictionary_encode()
+    texts = array.dictionary.take(codes.dictionary).cast(pa.string())
+    return pa.chunked_array([pa.DictionaryArray.from_arrays(codes.indices, texts)])
 
 
 def to_arrow(table: pd.DataFrame | pa.Table, *, keep: Collection[str] = ()) -> pa.Table:

@@ -11,6 +11,11 @@ Example::
     python experiments/compromised_entities.py --orders 80000 --out LOG
     python experiments/compromised_entities.py --log LOG --models lightgbm,logistic
 
+`--world plane` makes a log closer to that simulator's published description: terminals in a square
+within reach of a customer, amounts by customer, one terminal in 5,000 compromised each day for 28
+days, one customer in 1,700 for 14 days with a third of the amounts five times as large, and every
+amount above 220 a fraud.
+
 The first command writes LOG.csv, its mapping LOG.toml, and imports them as the log LOG. The second
 asks the fraud task of every order of the test window, in blocks of six hours; before each block a
 model observes the labels that have come in. `--late-labels off` leaves the latter out.
@@ -99,12 +104,23 @@ def orders_of(world: World, rng: np.random.Generator) -> pd.DataFrame:
     by_card = bad_card[user, day] & (rng.random(world.orders) < world.card_share)
     fraud = bad_terminal[terminal, day] | by_card
     amount = np.where(by_card, amount * world.card_factor, amount)
+    return _frame(user, terminal, day * 86_400 + second, amount, fraud)
+
+
+def _frame(
+    user: np.ndarray,
+    terminal: np.ndarray,
+    second: np.ndarray,
+    amount: np.ndarray,
+    fraud: np.ndarray,
+) -> pd.DataFrame:
+    """Return orders by time, from (n,) columns; `second` counts from BEGIN."""
     frame = pd.DataFrame(
         {
             "customer": np.char.add("c", user.astype(str)),
             "card": np.char.add("card-", user.astype(str)),
             "terminal": terminal,
-            "placed_at": BEGIN + pd.to_timedelta(day * 86_400 + second, unit="s"),
+            "placed_at": BEGIN + pd.to_timedelta(second, unit="s"),
             "amount": np.round(amount, 2),
             "fraud": fraud.astype(int),
         }
@@ -125,10 +141,38 @@ def _compromised(
     return bad
 
 
-def write_log(out: Path, world: World, *, seed: int) -> EventLog:
+def orders_in_a_plane(n: int, days: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Return about `n` orders, one a row, by time; each customer makes 0 to 4 a day."""
+    customers = max(round(n / days / 2), 1)
+    home, place = rng.uniform(0, 100, (customers, 2)), rng.uniform(0, 100, (2 * customers, 2))
+    distance = ((home[:, None] - place[None]) ** 2).sum(axis=2)
+    near = distance <= np.maximum(5.0**2, distance.min(axis=1, keepdims=True))
+    count = rng.poisson(rng.uniform(0, 4, customers)[:, None], (customers, days))
+    user, day = (np.repeat(i.ravel(), count.ravel()) for i in np.indices(count.shape))
+    second = np.clip(rng.normal(43_200, 20_000, len(user)), 0, 86_399).astype(np.int64)
+    # the k-th of the terminals near by
+    reach = np.cumsum(near, axis=1)
+    kth = (rng.random(len(user)) * reach[user, -1]).astype(np.int64)
+    terminal = np.array(
+        [np.searchsorted(reach[u], k, side="right") for u, k in zip(user, kth, strict=True)]
+    )
+    mean = rng.uniform(5, 100, customers)[user]
+    amount = rng.normal(mean, mean / 2)
+    amount = np.where(amount < 0, rng.uniform(0, 2 * mean), amount)
+
+    bad_terminal = _compromised(len(place), days, 1 / 5_000, (28, 28), rng)
+    bad_card = _compromised(customers, days, 3 / 5_000, (14, 14), rng)
+    by_card = bad_card[user, day] & (rng.random(len(user)) < 1 / 3)
+    fraud = (amount > 220) | bad_terminal[terminal, day] | by_card
+    return _frame(
+        user, terminal, day * 86_400 + second, np.where(by_card, amount * 5, amount), fraud
+    )
+
+
+def write_log(out: Path, orders: pd.DataFrame) -> EventLog:
     """Write the orders as a CSV with its mapping, import them as the log `out`, and return it."""
     file, mapping = out.with_suffix(".csv"), out.with_suffix(".toml")
-    orders_of(world, np.random.default_rng(seed)).to_csv(file, index=False)
+    orders.to_csv(file, index=False)
     mapping.write_text(MAPPING)
     print(import_file(file, out, mapping=load(mapping)))
     return EventLog.read(out)
@@ -192,6 +236,7 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=World.orders)
     parser.add_argument("--days", type=int, default=World.days)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--world", choices=("circle", "plane"), default="circle")
     parser.add_argument("--out", type=Path, help="make a log and write it here")
     parser.add_argument("--log", type=Path, help="score models on this log")
     parser.add_argument("--models", default="lightgbm")
@@ -199,7 +244,12 @@ def main() -> None:
     parser.add_argument("--late-labels", choices=("on", "off"), default="on")
     arguments = parser.parse_args()
     if arguments.out:
-        write_log(arguments.out, World(arguments.orders, arguments.days), seed=arguments.seed)
+        rng = np.random.default_rng(arguments.seed)
+        if arguments.world == "circle":
+            orders = orders_of(World(arguments.orders, arguments.days), rng)
+        else:
+            orders = orders_in_a_plane(arguments.orders, arguments.days, rng)
+        write_log(arguments.out, orders)
     if arguments.log:
         _score(arguments)
 

@@ -4,12 +4,15 @@ Usage::
 
     python experiments/import_at_scale.py WORK --rows 50000000
         [--format csv|jsonl] [--steps import,check,describe,clean,encode,duckdb,polars] [--seed 1]
+        [--visits]
 
 Writes WORK/events.FORMAT of users in random order (1,500,000 users and 100,000 items to 50 million
-rows), runs each step in a process of its own with one thread, prints its CPU seconds, its peak
-memory and the bytes that it wrote, and removes what it wrote. `duckdb` and `polars` read the file,
-sort it by user and time, and write Parquet with zstd; Polars need not be installed in the
-environment of this project: `--polars PYTHON` names one that has it.
+rows; nearly each row is a session of its own), or with --visits as a shop writes it: by time, six
+rows a session, 20 rows a user, one of 20,000 items, and a device. Runs each step in a process of
+its own with one thread, prints its CPU seconds, its peak memory and the bytes that it wrote, and
+removes what it wrote. `duckdb` and `polars` read the file, sort it by user and time, and write
+Parquet with zstd; Polars need not be installed in the environment of this project:
+`--polars PYTHON` names one that has it.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 ROWS_PER_USER, ROWS_PER_ITEM = 33, 500
+ROWS_PER_VISIT, ROWS_PER_VISITOR, ITEMS_VISITED = 6, 20, 20_000
+SECONDS_APART = 40  # rows of a session
 BLOCK = 1_000_000  # rows that are written at once
 DAYS = 180
 EVENTS = ("view_item", "add_to_cart", "purchase")
@@ -83,6 +88,34 @@ def blocks(rows: int, seed: int) -> Iterator[pa.Table]:
         )
 
 
+def visits(rows: int, seed: int) -> Iterator[pa.Table]:
+    """Yield the rows of the file as a shop writes it, each block after the one before."""
+    rng = np.random.default_rng(seed)
+    start = np.datetime64("2026-01-01", "ms").astype(np.int64)
+    span = DAYS * 86_400_000 * BLOCK // max(rows, BLOCK)  # ms in a block
+    for number, first in enumerate(range(0, rows, BLOCK)):
+        n = min(BLOCK, rows - first)
+        length = rng.geometric(1 / ROWS_PER_VISIT, n)
+        visit = np.repeat(np.arange(n), length)[:n]
+        user = rng.integers(0, rows // ROWS_PER_VISITOR + 1, n)[visit]
+        gaps = rng.exponential(1_000 * SECONDS_APART, n).astype(np.int64).cumsum()
+        since = gaps - gaps[np.searchsorted(visit, visit)]
+        time = start + number * span + rng.integers(0, span, n)[visit] + since
+        order = np.argsort(time, kind="stable")
+        user, time = user[order], time[order]
+        items = rng.zipf(1.3, n) % ITEMS_VISITED
+        yield pa.table(
+            {
+                "user_id": pa.array(user).cast("string"),
+                "timestamp": pa.array(np.datetime_as_string(time.astype("datetime64[ms]"))),
+                "event": pa.array(np.array(EVENTS)[rng.choice(3, n, p=(0.9, 0.07, 0.03))]),
+                "item_id": pc.binary_join_element_wise("i", pa.array(items).cast("string"), ""),
+                "price": np.round(5 + items % 97 * 1.37, 2),
+                "device": pa.array(np.array(["mobile", "desktop", "tablet"])[user % 3]),
+            }
+        )
+
+
 def _json(table: pa.Table) -> pa.ChunkedArray:
     """Return each row as a line with a JSON object."""
     pieces: list[pa.ChunkedArray | str] = []
@@ -92,14 +125,19 @@ def _json(table: pa.Table) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(*pieces, "}\n", "")
 
 
-def write(path: Path, rows: int, seed: int) -> None:
+def write(path: Path, tables: Iterator[pa.Table]) -> None:
     """Write the file as CSV, or as JSON lines where its name says so."""
     with open(path, "wb") as file:
-        for i, table in enumerate(blocks(rows, seed)):
+        for i, table in enumerate(tables):
             if path.suffix == ".csv":
                 pacsv.write_csv(table, file, pacsv.WriteOptions(include_header=i == 0))
             else:
                 file.writelines(line.encode() for line in _json(table).to_pylist())
+
+
+def make(path: Path, rows: int, seed: int, *, visited: bool) -> None:
+    """Write the file of one of both kinds."""
+    write(path, (visits if visited else blocks)(rows, seed))
 
 
 def cost(arguments: list[str]) -> tuple[float, float]:
@@ -124,6 +162,7 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="a new folder, removed at the end")
     parser.add_argument("--rows", type=int, default=50_000_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--visits", action="store_true", help="sessions of several rows, by time")
     parser.add_argument("--format", choices=("csv", "jsonl"), default="csv")
     parser.add_argument("--steps", default="import,check,describe,clean,encode,duckdb")
     parser.add_argument("--polars", default=sys.executable, help="a Python that has Polars")
@@ -145,7 +184,7 @@ def main() -> None:
     try:
         # In a process of its own: what this one takes at most would count as its children's peak.
         with ProcessPoolExecutor(1) as pool:
-            pool.submit(write, source, given.rows, given.seed).result()
+            pool.submit(make, source, given.rows, given.seed, visited=given.visits).result()
         print(f"{given.rows:,} rows, {size_of(source) / 1e6:,.0f} MB", flush=True)
         for step in given.steps.split(","):
             seconds, peak = cost(steps[step])

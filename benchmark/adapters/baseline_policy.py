@@ -2,11 +2,12 @@
 
 Example::
 
-    fitted = FittedOnce("gru", {"budget": 2}, seed=0)
-    log = simulator.simulate("shop", users=2000, days=60, seed=1, policy=fitted.policy,
+    model = ShopModel("gru", {"budget": 2}, seed=0)
+    log = simulator.simulate("shop", users=2000, days=60, seed=1, policy=model.policy,
                              policy_from=40)
 
-The model learns once, on the eve of the first day on which it is asked, from the log until then. It
+The model learns on the eve of the first day on which it is asked, from the log until then, and
+again every `refit_days`, as a shop would retrain it: what was popular weeks ago has been seen. It
 is asked every night with the histories until that night.
 """
 
@@ -31,6 +32,7 @@ from eventlog.split import TimeSplit
 from simulator import event_codes
 from simulator.world.policy import Policy, Shop
 
+REFIT_DAYS = 14
 HISTORY = 60  # rows of each user that a model is asked with, the last ones
 EPOCH = pd.Timestamp("2025-01-06", tz="UTC")  # of the first day; models see differences of times
 DAY = 86_400.0
@@ -38,20 +40,37 @@ DAY = 86_400.0
 
 @dataclass
 class _Fitted:
+    day: int  # on whose eve it was fitted
     model: Model
     encoder: Encoder
     items: np.ndarray  # (vocabulary,) item of each code from FIRST on
 
 
-class FittedOnce:
+class ShopModel:
     """Makes policies of one model, which is fitted when the first of them is asked.
 
-    Worlds that are the same until then share the fit.
+    Worlds that are the same until then share that fit; what is fitted later is each policy's own.
+
+    Args:
+        model: a name in `baselines.models`, or a file.
+        settings: of the model.
+        seed: of its fits.
+        refit_days: days from one fit to the next.
+
+    Raises InputError where the model does not predict next items.
     """
 
-    def __init__(self, model: str, settings: Mapping[str, Any] | None = None, *, seed: int) -> None:
+    def __init__(
+        self,
+        model: str,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        seed: int,
+        refit_days: int = REFIT_DAYS,
+    ) -> None:
         self.name, self.settings, self.seed = model, dict(settings or {}), seed
-        self.fitted: _Fitted | None = None
+        self.refit_days = refit_days
+        self.first: _Fitted | None = None
         self.class_ = plugins.load("baselines.models", model, Model, kind="model")
         if "next_item" not in self.class_.kinds:
             raise InputError(f"The model {model} does not predict next items; it cannot be shown.")
@@ -61,25 +80,23 @@ class FittedOnce:
         return BaselinePolicy(self)
 
     def fit(self, shop: Shop) -> _Fitted:
-        """Return the model, fitted on the log of `shop` if it is not yet.
+        """Return the model, fitted on the log of `shop`.
 
         Raises NotApplicable where the log holds too little to learn from.
         """
-        if self.fitted is None:
-            task, log = Recommendation(), steps(event_log(shop, len(shop.rows.user)))
-            encoder = Encoder.fit(log)
-            sequences = encoder.encode(log)
-            night = EPOCH + pd.Timedelta(seconds=shop.day * DAY)
-            asked = task.train_questions(log, sequences, TimeSplit(night, night))
-            train, valid = (
-                Examples(sequences, asked.queries[part], asked.target[part])
-                for part in (~asked.valid, asked.valid)
-            )
-            model = self.class_.from_settings(self.settings, where=f"model {self.name}")
-            model.fit(train, valid if len(valid) else None, encoder=encoder, seed=self.seed)
-            items = np.array(encoder.vocabularies["item_id"], dtype=np.int64)
-            self.fitted = _Fitted(model, encoder, items)
-        return self.fitted
+        task, log = Recommendation(), steps(event_log(shop, len(shop.rows.user)))
+        encoder = Encoder.fit(log)
+        sequences = encoder.encode(log)
+        night = EPOCH + pd.Timedelta(seconds=shop.day * DAY)
+        asked = task.train_questions(log, sequences, TimeSplit(night, night))
+        train, valid = (
+            Examples(sequences, asked.queries[part], asked.target[part])
+            for part in (~asked.valid, asked.valid)
+        )
+        model = self.class_.from_settings(self.settings, where=f"model {self.name}")
+        model.fit(train, valid if len(valid) else None, encoder=encoder, seed=self.seed)
+        items = np.array(encoder.vocabularies["item_id"], dtype=np.int64)
+        return _Fitted(shop.day, model, encoder, items)
 
 
 class BaselinePolicy(Policy):
@@ -88,16 +105,22 @@ class BaselinePolicy(Policy):
     Users without a history get the most popular items.
     """
 
-    def __init__(self, source: FittedOnce) -> None:
+    def __init__(self, source: ShopModel) -> None:
         self.source = source
+        self.fitted: _Fitted | None = None
 
     def learn(self, shop: Shop, rng: np.random.Generator) -> None:
-        """Fit the model on the first night."""
-        self.source.fit(shop)
+        """Fit the model on the first night, and again when its fit is old."""
+        if self.fitted is None:
+            self.source.first = self.source.first or self.source.fit(shop)
+            self.fitted = self.source.first
+        if shop.day - self.fitted.day >= self.source.refit_days:
+            self.fitted = self.source.fit(shop)
 
     def slates(self, shop: Shop, users: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the items of the highest scores."""
-        fitted = self.source.fit(shop)
+        fitted = self.fitted
+        assert fitted is not None  # `learn` comes first
         scores = np.tile(shop.popularity() - 1e6, (len(users), 1)).astype(np.float32)
         try:
             log = steps(event_log(shop, HISTORY, users))

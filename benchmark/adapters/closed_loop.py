@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.adapters.baseline_policy import FittedOnce
+from benchmark.adapters.baseline_policy import ShopModel
 from benchmark.adapters.logged_pages import Codes, Slates, is_front, midnight, predicted
 from eventlog import EventLog
 from eventlog._runtime import plugins
@@ -97,7 +97,7 @@ def play(
     make: Callable[[], Policy] = (
         plugins.load(POLICIES, name, Policy, kind="policy")
         if built_in
-        else FittedOnce(name, model_settings, seed=world.seed).policy
+        else ShopModel(name, model_settings, seed=world.seed).policy
     )
     trials: list[Trial] = []
 

@@ -201,25 +201,30 @@ def _urgent_first(urgency: tuple[float, int]) -> tuple[float, int]:
 def _sized(cells: Sequence[Cell]) -> Iterable[tuple[Cell, float]]:
     """Yield each cell with the millions of events that its cost grows with.
 
-    Those are all events of the log where it is made; otherwise those of the users learnt from.
+    Those are all events of the log where it is made; otherwise those of the users learnt from, and
+    what a task's questions about labelled rows cost as much as.
     """
-    made: dict[Any, tuple[float, float]] = {}  # log -> millions of events, users
+    made: dict[Any, tuple[float, float, float]] = {}  # log -> millions of events, users, labels
     for cell in cells:
         if cell.kind in ("log", "closed_loop"):
             made[cell.label.get("log")] = _size(cell)
-        events, users = made.get(cell.label.get("log"), (1.0, 1.0))
+        events, users, labels = made.get(cell.label.get("log"), (1.0, 1.0, 0.0))
+        if cell.kind == "model":
+            events += labels * _table()["labelled"].get(cell.label.get("task"), 0.0)
         learn = cell.spec.get("learn_users")
         yield cell, events if learn is None else events * min(learn / users, 1.0)
 
 
-def _size(log: Cell) -> tuple[float, float]:
+def _size(log: Cell) -> tuple[float, float, float]:
+    """Return millions of events, users, and millions of labels where they are known."""
     if log.folder is not None:
         files = read_manifest(log.folder).get("files", {})
         rows = sum(f["rows"] for name, f in files.items() if name.startswith("events/"))
-        return rows / 1e6, 1.0
+        labels = files.get("labels.parquet", {}).get("rows", 0)
+        return rows / 1e6, 1.0, labels / 1e6
     spec = log.spec
     users, days = float(spec.get("users", 1000)), float(spec.get("days", 60))
-    return users * days * EVENTS_PER_USER_DAY / 1e6, users
+    return users * days * EVENTS_PER_USER_DAY / 1e6, users, 0.0
 
 
 @cache

@@ -29,7 +29,7 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, NoReturn
 
-from llvmlite.binding import Linkage
+from llvmlite.binding import Linkage, parse_assembly, parse_bitcode
 from numba import njit, types
 from numba._dynfunc import make_function
 from numba.core import config as numba_config
@@ -155,11 +155,22 @@ def _inner(function: Callable[..., Any], *, counts_references: bool) -> Any:
     return InnerFunction(function, targetoptions=options, pipeline_class=_PartCompiler)
 
 
+class _Loaded(JITCodeLibrary):  # type: ignore[misc]
+    """A function from disk. Its LLVM code is read when another function links it in."""
+
+    bitcode: bytes
+
+    def _get_module_for_linking(self) -> Any:
+        self._shared_module = parse_bitcode(self.bitcode)
+        return self._shared_module
+
+
 class _Payload(CompileResultCacheImpl):  # type: ignore[misc]
     """What is on disk of a function: its code and, of each that it calls, its constants.
 
     Numba would import the modules of the called functions too, for their globals, which compiled
-    code does not read.
+    code does not read. And it would read the LLVM code, a hundred symbols of a function, to learn
+    which are defined: running the machine code takes the function and its entry from Python.
     """
 
     def reduce(self, result: Any) -> Any:
@@ -167,9 +178,17 @@ class _Payload(CompileResultCacheImpl):  # type: ignore[misc]
         return *code, [(e.globals["__name__"], e.consts, e.env_name) for e in called]
 
     def rebuild(self, target_context: Any, payload: Any) -> Any:
-        *code, called = payload
+        (name, kind, code), function, *rest, called = payload
         called = [_environment(*constants) for constants in called]
-        return super().rebuild(target_context, (*code, called))
+        if kind != "object":
+            return super().rebuild(target_context, ((name, kind, code), function, *rest, called))
+        machine_code, bitcode = code
+        engine = target_context.codegen()._engine
+        engine._defined_symbols |= {function.llvm_func_name, function.llvm_cpython_wrapper_name}
+        code = (machine_code, parse_assembly("").as_bitcode())
+        result = super().rebuild(target_context, ((name, kind, code), function, *rest, called))
+        result.library.__class__, result.library.bitcode = _Loaded, bitcode
+        return result
 
 
 def _environment(module: str, constants: list[Any], name: str) -> Environment:

@@ -270,7 +270,7 @@ def _text(path: Path | str, kind: str = "") -> str:
     what = f"The {kind} {path}" if kind else str(path)
     if Path(path).is_dir():
         raise InputError(f"{what} is a folder, but a file is expected.")
-    _refuse_endless(Path(path))
+    refuse_endless(Path(path))
     try:
         with open(path, "rb") as file:  # not read whole at once: it may be /dev/zero
             data = file.read(LARGEST_TEXT + 1)
@@ -283,7 +283,7 @@ def _text(path: Path | str, kind: str = "") -> str:
     return data.decode("utf-8-sig")
 
 
-def _refuse_endless(path: Path) -> None:
+def refuse_endless(path: Path) -> None:
     """Raise InputError for a pipe or a device, except those of the shell (/dev/stdin, /dev/fd)."""
     if path.exists() and not path.is_file() and not str(path).startswith("/dev/"):
         raise InputError(f"{path} is not a regular file, so it is not read.")
@@ -291,6 +291,6 @@ def _refuse_endless(path: Path) -> None:
 
 def sha256(path: Path | str) -> str:
     """Return the SHA-256 of a file's bytes in hex. Raises InputError for a pipe or a device."""
-    _refuse_endless(Path(path))
+    refuse_endless(Path(path))
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

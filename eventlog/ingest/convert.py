@@ -135,7 +135,7 @@ class _Conversion:
         for name, values in numbers.items():
             if values is not None:
                 self.aside.add(values < 0, f"negative {name}")
-                self.out[name] = pa.array(values, mask=np.isnan(values))
+                self.out[name] = pa.array(values + 0.0, mask=np.isnan(values))  # no -0.0
         self.aside.add(self.out["event"].codes < 0, "missing event")
         self._own_event_ids(columns.get("event_id"))
         for i, label in enumerate(self.mapping.labels):

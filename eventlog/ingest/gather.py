@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from eventlog._runtime.errors import InputError
 from eventlog.ingest.columns.own_columns import typed_text
+from eventlog.ingest.columns.values import joined
 from eventlog.ingest.convert import Converted, Converter
 from eventlog.ingest.partitions import Partitions
 from eventlog.ingest.sorting import SortedRows, grouped_by_user
@@ -136,8 +137,8 @@ class Gatherer:
         """Return all columns, those beyond the schema in the type of all their values."""
         own = self.converter.own
         columns = {}
-        for name, column in zip(table.column_names, table.unify_dictionaries(), strict=True):
-            array = pa.concat_arrays(column.chunks)
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            array = joined(column)
             array = own.typed(name, array) if name in own.seen else array
             if pa.types.is_floating(array.type):
                 array = pc.if_else(pc.is_nan(array), None, array)

@@ -16,7 +16,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
@@ -44,7 +44,7 @@ from eventlog.ingest.mapping_values import check_values
 from eventlog.ingest.reading.batches import BATCH_ROWS, read_batches
 from eventlog.ingest.reading.databases import database_of
 from eventlog.ingest.reading.sources import digest_of, find_files
-from eventlog.ingest.reading.streams import RAGGED, Batch, InputFile
+from eventlog.ingest.reading.streams import RAGGED, Batch, InputFile, NoRowsError
 from eventlog.ingest.rejects import REASONS
 from eventlog.ingest.spool import Spool
 from eventlog.ingest.summary import Summary
@@ -158,6 +158,9 @@ def _converted(
 ) -> Gatherer:
     """Convert all rows, and say in the summary what was assumed and what may surprise."""
     summary.notes += [f"assumed that {text}" for text in assumed]
+    if source.empty:
+        more = f" and {len(source.empty) - 1:,} more" if len(source.empty) > 1 else ""
+        summary.notes.append(f"files without rows: {source.empty[0]}{more}")
     summary.notes += _warnings(source.rows, currencies(source.rows, mapping))
     summary.notes += rounded(source.rows, mapping)
     summary.notes += lists_of_items(source.rows, mapping)
@@ -207,6 +210,7 @@ class _Source:
     files: list[InputFile]
     folder: Path | None = None  # a log folder
     database: str = ""  # the name of a database
+    empty: list[str] = field(default_factory=list)  # files without rows
 
     @classmethod
     def read(
@@ -236,11 +240,16 @@ class _Source:
                 rows.add(batch)
             return cls(database.name, rows, [], database=database.name)
         allowed = (*allow_rejects, *(mapping.allow_rejects if mapping else ()))
-        files = find_files(inputs, scratch)
+        files, empty = find_files(inputs, scratch), []
         for file in files:
-            for batch in read_batches(file, layout, wanted, allow_ragged=RAGGED in allowed):
-                rows.add(batch)
-        return cls(name, rows, files)
+            try:
+                for batch in read_batches(file, layout, wanted, allow_ragged=RAGGED in allowed):
+                    rows.add(batch)
+            except NoRowsError:  # as Spark writes for a task that had none
+                empty.append(file)
+                if len(empty) == len(files):
+                    raise
+        return cls(name, rows, files, empty=[str(file) for file in empty])
 
     def meaning(self, mapping: Mapping | None, layout: FileFormat) -> tuple[Mapping, list[str]]:
         """Return what the columns mean, and what was assumed."""

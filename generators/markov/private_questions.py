@@ -47,7 +47,7 @@ WEIGHTS = {
     "pick": 2.0,
     "category": 2.0,
     "item": 3.0,
-    ITEM_PAIRS: 12.0,
+    ITEM_PAIRS: 20.0,
     SESSION_LABEL: 2.0,
     ARRIVAL: 1.0,
     OBSERVATION_SPAN: 3.0,

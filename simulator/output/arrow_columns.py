@@ -125,10 +125,11 @@ def decoded(column: pa.DictionaryArray) -> pa.StringArray:
     begin, letters = _letters(column.dictionary)
     length = np.diff(begin)
     widest = int(length.max(initial=0))
-    rows = np.arange(widest) + begin[:-1, None]
-    written = letters.take(rows, mode="clip").take(there, axis=0)  # (len(there), widest)
-    if (length < widest).any():
-        written = written[np.arange(widest) < length[there, None]]
+    if (length == widest).all():  # ids
+        written = letters[begin[0] : begin[-1]].reshape(len(length), widest).take(there, axis=0)
+    else:
+        rows = letters.take(np.arange(widest) + begin[:-1, None], mode="clip").take(there, axis=0)
+        written = rows[np.arange(widest) < length[there, None]]
     offsets = np.zeros(len(codes) + 1, dtype=np.int32)
     if missing is None:
         np.cumsum(length[there], out=offsets[1:])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import replace
+from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,12 @@ def tasks(
                 f"{name} is {value!r}; it must be a whole number from {low} to {high}."
             )
     seed = check_seed(seed)
+    if policy is not None and policy_from >= days:
+        raise InputError(
+            f"policy_from is {policy_from}, so the policy is at work on none of the {days} days; "
+            "they count from 0."
+        )
+    _check_dates(scenario, days)
     expected = users * days * scenario.shoppers.visits * ROWS_PER_VISIT * 0.6
     wanted = max(expected / ROWS_PER_SHARD, users / USERS_PER_SHARD)
     shards = min(users, max(1, math.ceil(wanted)))
@@ -77,6 +84,19 @@ def tasks(
     if absent:
         note(absent)
     return found
+
+
+def _check_dates(scenario: Scenario, days: int) -> None:
+    """Raise InputError where a day that is played is before the year 1 or after 9999."""
+    start, burn_in = scenario.calendar.start, scenario.calendar.burn_in
+    try:
+        date.fromisoformat(start) - timedelta(days=burn_in)
+        date.fromisoformat(start) + timedelta(days=days)
+    except OverflowError:
+        raise InputError(
+            f"calendar.start is {start}, with {burn_in} days before it (calendar.burn_in) and "
+            f"{days} days of the log; all must lie in the years 1 to 9999."
+        ) from None
 
 
 def simulate(task: Task, folder: str | None = None) -> dict[str, pa.Table]:

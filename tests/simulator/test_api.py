@@ -210,6 +210,11 @@ def test_numbers_out_of_range_are_refused(tmp_path):
             simulator.run(
                 "small", **{"users": 5, "days": 2, "seed": 1, "out": tmp_path / "x", **wrong}
             )
+    for start in ("0001-01-03", "9999-12-30"):
+        with pytest.raises(InputError, match=f"calendar.start is {start}"):
+            simulator.simulate("small", users=5, days=9, seed=1, settings={"calendar.start": start})
+    with pytest.raises(InputError, match="at work on none of the 2 days"):
+        simulator.simulate("small", users=5, days=2, seed=1, policy="random", policy_from=2)
     assert not list(tmp_path.iterdir())
 
 

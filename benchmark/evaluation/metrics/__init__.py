@@ -60,5 +60,7 @@ RANGES = {
     **dict.fromkeys(("roc_auc", "pr_auc", "pr_auc_returning", "recall@1%fpr"), (0.0, 1.0)),
     **dict.fromkeys(("brier", "ece"), (0.0, 1.0)),
     "lift@10%": (0.0, 1 / LIFT_SHARE),
+    "qini": (-1.0, 1.0),
+    "auuc": (-0.5, 0.5),
     TRUE_UPLIFT: (-1.0, 1.0),
 }

@@ -39,7 +39,10 @@ def separate() -> bool:
         os._exit(0)
     if os.waitpid(child, 0)[1] != 0:
         return False
-    _leave()
+    try:
+        _leave()
+    except OSError:  # such as where there may be no more namespaces now
+        return False
     return True
 
 

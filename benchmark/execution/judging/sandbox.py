@@ -9,7 +9,8 @@ An audit hook
     Python refuses, on every system, and notes what was tried. It does not see what native code
     opens (a Parquet reader, a child that was started).
 
-Neither stops code that attacks the interpreter or the kernel.
+Neither stops code that attacks the interpreter or the kernel. What goes from process to process
+without a file is kept apart by `namespaces`.
 
 Example::
 

@@ -36,6 +36,7 @@ SIGNS = {
 SIGN = "|".join(re.escape(sign) for sign in SIGNS)
 BEFORE, AFTER = rf"^([+-]?)\s*(?:{SIGN})\.?\s*([+-]?[\d.,])", rf"(\d[.,]?)\s*(?:{SIGN})\.?$"
 BOOKED = r"^(?:\((.*)\)|(.*\d)\s*-|\x{2212}(.*))$"  # accountants write (12.50) or 12.50-
+NO_CENTS = rf"(\d)[.,](?:--?|[\x{{2013}}\x{{2014}}])(\s*(?:{SIGN})?)$"  # 12,- as in German shops
 PLAIN = r"^[\d.,eE+-]*[\d.,]$"
 BLANKS = "[ '\u2019\u00a0\u2009\u202f]"  # group thousands in any country
 NUMBER = r"^[+-]?(?:0|[1-9]\d*|\d*\.\d+|\d+\.)(?:[eE][+-]?\d{1,3})?$"  # 007 is a code
@@ -79,6 +80,7 @@ def plain_amounts(values: pa.Array) -> pa.Array:
     """Return amounts (n,) without the signs of currencies, and below zero with a minus before."""
     text = pc.utf8_trim_whitespace(values)
     if pc.match_substring_regex(text, PLAIN).true_count < len(text):
+        text = pc.replace_substring_regex(text, NO_CENTS, r"\1\2")
         text = pc.replace_substring_regex(text, BEFORE, r"\1\2")
         text = pc.replace_substring_regex(text, AFTER, r"\1")
         text = pc.replace_substring_regex(text, BOOKED, r"-\1\2\3")

@@ -145,6 +145,19 @@ def coded(column: pa.ChunkedArray | pa.Array, missing: Collection[str] = ()) -> 
     return column.without(missing) if missing else column
 
 
+def joined(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array; of codes, as one in which equal texts share a code."""
+    if column.type != TEXT:
+        return pa.concat_arrays(column.chunks)
+    texts = pa.concat_arrays([chunk.dictionary for chunk in column.chunks])
+    found = _whole_numbers(texts) or texts.dictionary_encode()
+    codes, start = [], 0
+    for chunk in column.chunks:
+        codes.append(found.indices.slice(start, len(chunk.dictionary)).take(chunk.indices))
+        start += len(chunk.dictionary)
+    return pa.DictionaryArray.from_arrays(pa.concat_arrays(codes), found.dictionary)
+
+
 def wholly_match(texts: pa.Array, pattern: str) -> np.ndarray:
     """Return which texts a regular expression matches as a whole, (n,) bool.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ DAYS = (
     "%b %d, %Y",
     "%B %d, %Y",
     "%b %d %Y",
+    "%Y年%m月%d日",
 )
 CLOCKS = (
     " %H:%M:%S",
@@ -60,6 +62,13 @@ CLOCKS = (
     "T%H:%M:%S",
     ", %H:%M:%S",
     ", %H:%M",
+    ", %I:%M:%S %p",
+    ", %I:%M %p",
+    " at %H:%M",
+    " at %I:%M %p",
+    " at %I:%M:%S %p",
+    " %H-%M-%S",
+    "_%H-%M-%S",
     "",
 )
 WHOLE = (
@@ -72,6 +81,7 @@ WHOLE = (
     "%A, %B %d, %Y",
     "%G-W%V-%u",
     "%Y-%j",
+    *(f"{clock} {day}" for clock in ("%H:%M", "%H:%M:%S") for day in DAYS),
 )
 LONGEST_MISSING = max(map(len, (*MISSING, *MISSING_IDS)))
 LONG_MS = 10 * 365 * DAY_MS
@@ -230,6 +240,8 @@ def _formats(rows: Spool, source: str, texts: _Texts, where: str) -> tuple[str, 
     Raises InputError if several formats read all of them, with different results.
     """
     candidates = [*(day + clock for day in DAYS for clock in CLOCKS), *WHOLE]
+    marks = _letters_and_marks("".join(texts.ends))
+    candidates = [f for f in candidates if _letters_and_marks(re.sub("%.", "", f)) <= marks]
     shapes = [f for f in candidates if (_read(pa.array(texts.ends), f) != NO_TIME).any()]
     shapes += [f for f in candidates if f not in shapes and _other_way(f, shapes)]
     read: Counter[str] = Counter()
@@ -254,6 +266,11 @@ def _formats(rows: Spool, source: str, texts: _Texts, where: str) -> tuple[str, 
             "give a mapping with format in [time]."
         )
     return tuple(fitting[:1])
+
+
+def _letters_and_marks(text: str) -> set[str]:
+    """Return the characters of a text, of which a format needs those that are its own."""
+    return set(text.lower().replace("\u2212", "-")) - {" "}
 
 
 def _other_way(form: str, shapes: Iterable[str]) -> bool:

@@ -19,7 +19,7 @@ from eventlog.ingest.columns.values import TEXT
 from eventlog.ingest.mapping import FileFormat
 from eventlog.ingest.reading.json_lines import read_json
 from eventlog.ingest.reading.sources import JSON_SUFFIXES, SUFFIXES
-from eventlog.ingest.reading.streams import COMPRESSIONS, Batch, InputFile, no_rows
+from eventlog.ingest.reading.streams import COMPRESSIONS, Batch, InputFile, NoRowsError, no_rows
 from eventlog.ingest.reading.text import read_text
 
 BATCH_ROWS = 500_000  # of a Parquet file
@@ -42,7 +42,7 @@ def read_batches(
     if kind == ".parquet":
         batches = _parquet(file)
     elif kind in JSON_SUFFIXES:
-        batches = read_json(file)
+        batches = read_json(file, layout.encoding)
     else:
         batches = read_text(file, kind, layout, known, allow_ragged)
     for batch in batches:
@@ -78,7 +78,7 @@ def _kind(file: InputFile) -> str:
             f"{', '.join(SUFFIXES)} (text also with {' '.join(COMPRESSIONS)}), .zip."
         )
     if file.size == 0:
-        raise InputError(f"{file} is empty (0 bytes); there is nothing to import.")
+        raise NoRowsError(f"{file} is empty (0 bytes); there is nothing to import.")
     with file.open_raw() as stream:
         magic = stream.read(16)
     expected = packed or ("Parquet" if kind == ".parquet" else "text")

@@ -10,6 +10,7 @@ Addresses::
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -86,6 +87,12 @@ class Database:
 
     def _refused(self, error: Exception) -> InputError:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        absent = re.search(r"Table with name (\S+) does not exist|no such table: (\S+)", str(error))
+        if absent:
+            return InputError(
+                f"{self.name} has no table {absent[1] or absent[2]!r}, which the query names; give "
+                "all files that it needs, as a folder for example, or another query."
+            )
         return InputError(f"{self.name} cannot be read: {lines[0] if lines else 'no answer'}.")
 
 

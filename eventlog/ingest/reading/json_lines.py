@@ -23,7 +23,9 @@ import pyarrow.json as pajson
 
 from eventlog._runtime.errors import InputError
 from eventlog.ingest.columns.values import WIDEST, number_text
+from eventlog.ingest.mapping_values import check_encoding
 from eventlog.ingest.reading import streams
+from eventlog.ingest.reading.opening import open_utf8
 from eventlog.ingest.reading.streams import Batch, InputFile, WatchedStream, no_rows
 
 LONGEST = streams.LONGEST_LINE
@@ -37,13 +39,22 @@ STEP[list(b"[{")], STEP[list(b"]}")] = 1, -1
 STRING = re.compile(rb'"(?:[^"\\\n]|\\.)*"')
 
 
-def read_json(file: InputFile) -> Iterator[Batch]:
+def read_json(file: InputFile, encoding: str) -> Iterator[Batch]:
     """Yield the objects of a JSON lines file. Raises InputError where a line is broken."""
-    reader = _Blocks(file)
-    tables = reader.of_list() if _is_list(file) else map(reader.table, _blocks(file))
-    for table in tables:
-        yield Batch(table, np.arange(reader.n + 1, reader.n + table.num_rows + 1), file=str(file))
-        reader.n += table.num_rows
+    encoding = check_encoding(encoding, f"{file}: the encoding")
+    reader = _Blocks(file, encoding)
+    try:
+        listed = _is_list(file, encoding)
+        tables = reader.of_list() if listed else map(reader.table, _blocks(file, encoding))
+        for table in tables:
+            rows = np.arange(reader.n + 1, reader.n + table.num_rows + 1)
+            yield Batch(table, rows, file=str(file))
+            reader.n += table.num_rows
+    except UnicodeError as error:
+        raise InputError(
+            f"{file} is not {encoding} text: {error}; name the right one with --encoding or in "
+            "[file] of a mapping."
+        ) from None
     if reader.n == 0:
         raise no_rows(file, False)
 
@@ -53,10 +64,10 @@ def table_of(lines: bytes, name: str) -> pa.Table:
     return _Blocks(InputFile(name, lambda: io.BytesIO(lines), len(lines))).table(lines)
 
 
-def _blocks(file: InputFile) -> Iterator[bytes]:
+def _blocks(file: InputFile, encoding: str) -> Iterator[bytes]:
     """Yield whole lines, about `streams.BLOCK` bytes at a time, without blank blocks."""
     first = True
-    with file.open() as stream:
+    with open_utf8(file, encoding) as stream:
         watched = WatchedStream(stream, file, b"")
         pieces: list[bytes] = []  # of a line that is longer than a block
         while True:
@@ -83,8 +94,8 @@ def _blocks(file: InputFile) -> Iterator[bytes]:
 class _Blocks:
     """Reads the blocks of one file; remembers which columns hold text that looks like times."""
 
-    def __init__(self, file: InputFile) -> None:
-        self.file, self.n = file, 0
+    def __init__(self, file: InputFile, encoding: str = "utf-8") -> None:
+        self.file, self.encoding, self.n = file, encoding, 0
         self.texts: pa.Schema | None = None
 
     def table(self, block: bytes) -> pa.Table:
@@ -107,7 +118,7 @@ class _Blocks:
 
     def of_list(self) -> Iterator[pa.Table]:
         """Yield the objects of a file that is one list, [{...}, {...}], if it is not large."""
-        with self.file.open() as stream:
+        with open_utf8(self.file, self.encoding) as stream:
             data = WatchedStream(stream, self.file, b"").read(LONGEST + 1)
         if len(data) > LONGEST:
             raise InputError(
@@ -200,13 +211,13 @@ def _levels(line: bytes) -> int:
     return int(np.cumsum(STEP[marks], dtype=np.int64).max(initial=0))
 
 
-def _is_list(file: InputFile) -> bool:
-    with file.open() as stream:
+def _is_list(file: InputFile, encoding: str) -> bool:
+    with open_utf8(file, encoding) as stream:
         head = WatchedStream(stream, file, b"").read(1 << 12)
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise InputError(
-            f"{file} is UTF-16 text, but JSON is read as UTF-8; 'iconv -f utf-16 -t utf-8' "
-            "converts it."
+            f"{file} is UTF-16 text, not {encoding}; give --encoding utf-16, or set it in [file] "
+            "of a mapping."
         )
     return head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
 

@@ -20,6 +20,7 @@ from eventlog.ingest.mapping import FileFormat
 from eventlog.ingest.mapping_values import check_encoding
 from eventlog.ingest.reading.streams import (
     InputFile,
+    NoRowsError,
     WatchedStream,
 )
 
@@ -52,13 +53,19 @@ class Opening:
 
     def open(self) -> IO[bytes]:
         """Open the file as UTF-8 text from its header, or its first row, on."""
-        stream: Any = self.file.open()
-        if self.encoding != "utf-8" or self.layout.comment:
-            text = io.TextIOWrapper(stream, self.encoding, newline="")
-            stream = io.BufferedReader(Utf8Stream(text, self.layout.comment))
+        stream = open_utf8(self.file, self.encoding, self.layout.comment)
         for _ in range(self.lines_before):
             stream.readline()
-        return stream  # type: ignore[no-any-return]
+        return stream
+
+
+def open_utf8(file: InputFile, encoding: str, comment: str = "") -> IO[bytes]:
+    """Open a text file as UTF-8, without the lines that begin with `comment`."""
+    stream = file.open()
+    if encoding == "utf-8" and not comment:
+        return stream
+    text = io.TextIOWrapper(stream, encoding, newline="")
+    return io.BufferedReader(Utf8Stream(text, comment))
 
 
 class Utf8Stream(io.RawIOBase):
@@ -192,7 +199,7 @@ def _lines(file: InputFile, head: bytes, encoding: str) -> list[str]:
     lines = re.split(r"\r\n|\n|\r", text)
     first = next((line for line in lines if line.strip()), None)
     if first is None:
-        raise InputError(f"{file} is empty (blank lines only); there is nothing to import.")
+        raise NoRowsError(f"{file} is empty (blank lines only); there is nothing to import.")
     if first.lstrip().startswith(("{", "[{")):
         raise InputError(
             f"{file} holds JSON, not delimited text; name it .jsonl, one object a line."

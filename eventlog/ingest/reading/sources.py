@@ -20,6 +20,7 @@ from urllib.parse import unquote
 
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.extras import require
+from eventlog._runtime.files import refuse_endless
 from eventlog.ingest.reading.streams import COMPRESSIONS, DAMAGE, InputFile, local_file
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data", ".inter")
@@ -101,6 +102,7 @@ def _local(path: Path, scratch: Path) -> list[InputFile]:
         )
     if not path.exists():
         raise InputError(f"{path} does not exist.")
+    refuse_endless(path)
     return _archive(path, scratch) if path.suffix.lower() == ".zip" else [local_file(path)]
 
 

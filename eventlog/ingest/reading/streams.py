@@ -175,8 +175,12 @@ def refuse_long_line(n: int, file: InputFile) -> None:
         )
 
 
-def no_rows(file: InputFile, header: bool) -> InputError:
+class NoRowsError(InputError):
+    """A file has no rows: an error, unless it is one of several."""
+
+
+def no_rows(file: InputFile, header: bool) -> NoRowsError:
     """Return the error for a file without rows; `header`: it has a header line."""
-    return InputError(
+    return NoRowsError(
         f"{file} has {'a header and ' if header else ''}no rows; there is nothing to import."
     )

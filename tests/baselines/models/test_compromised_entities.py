@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
@@ -30,7 +31,8 @@ def test_labels_that_come_in_during_the_test_are_used(script: ModuleType, tmp_pa
     world = script.World(
         orders=16_000, days=80, orders_per_terminal=200.0, terminals_a_day=0.004, cards_a_day=0.003
     )
-    log = script.write_log(tmp_path / "log", world, seed=3)
+    orders = script.orders_of(world, np.random.default_rng(3))
+    log = script.write_log(tmp_path / "log", orders)
     assert log.manifest["ids"] == ["terminal"]
     data = Fraud().prepare(log, log, Fraud.split(log))
     assert "terminal" in data.encoder.high_cardinality

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import benchmark
-from benchmark.adapters.baseline_policy import FittedOnce, event_log
+from benchmark.adapters.baseline_policy import ShopModel, event_log
 from benchmark.adapters.closed_loop import Trial, World, outcome, play
 from benchmark.adapters.logged_pages import Codes, Slates, predicted
 from benchmark.execution.results import Store
@@ -49,7 +49,8 @@ def test_the_log_of_a_policy_is_that_of_the_shop(kept):
 
 @pytest.mark.parametrize("model", ["popularity", "markov"])
 def test_a_model_fills_every_front_page(kept, model):
-    policy = FittedOnce(model, seed=0).policy()
+    policy = ShopModel(model, seed=0).policy()
+    policy.learn(kept.shop, np.random.default_rng(0))
     slates = policy.slates(kept.shop, kept.users, np.random.default_rng(0))
     assert slates.shape == (len(kept.users), kept.shop.slate)
     assert (slates >= 0).all()
@@ -59,15 +60,29 @@ def test_a_model_fills_every_front_page(kept, model):
 
 def test_models_that_answer_other_questions_and_wrong_settings_are_refused(kept):
     with pytest.raises(InputError, match="does not predict next items"):
-        FittedOnce("logistic", seed=0)
-    wrong = FittedOnce("ease", {"penalti": 1}, seed=0)
+        ShopModel("logistic", seed=0)
+    wrong = ShopModel("ease", {"penalti": 1}, seed=0)
     with pytest.raises(InputError, match="penalty"):
         wrong.fit(kept.shop)
 
 
+def test_a_model_is_fitted_again_when_its_fit_is_old():
+    nights = []
+
+    class Noted(ShopModel):
+        def fit(self, shop):
+            nights.append(shop.day)
+            return super().fit(shop)
+
+    model = Noted("popularity", seed=0, refit_days=3)
+    for _ in range(2):  # the second world is the same until the first fit, which it shares
+        simulate("small", users=60, days=9, seed=1, policy=model.policy, policy_from=2)
+    assert nights == [2, 5, 8, 5, 8]
+
+
 def test_a_policy_on_trial_leaves_the_shop_alone_until_it_goes_live():
     shop = {"users": 120, "days": 8, "seed": 1}
-    trial = Trial(FittedOnce("markov", seed=0).policy(), live=8)
+    trial = Trial(ShopModel("markov", seed=0).policy(), live=8)
     own = simulate("small", **shop)
     assert simulate("small", **shop, policy=lambda: trial, policy_from=4).events.equals(own.events)
     assert {day for day, *_ in trial.slates_by_day} == {4, 5, 6, 7}

@@ -262,6 +262,9 @@ def test_qini_and_auuc_equal_naive_forms(seed: int) -> None:
     measured = metrics.uplift_metrics(effect, label, treated, np.arange(n))
     expected = naive_uplift(effect, label, treated)
     assert (measured.values["qini"], measured.values["auuc"]) == pytest.approx(expected, abs=1e-9)
+    for name, values in measured.replicates.items():  # few users: they reach far
+        low, high = metrics.RANGES[name]
+        assert ((low <= values) & (values <= high) | np.isnan(values)).all()
 
 
 def test_constant_perfect_and_random_uplift() -> None:

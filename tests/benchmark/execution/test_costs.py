@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from fixtures.benchmark_runs import go
+from fixtures.tiny import tiny_log
 
 from benchmark import suite
 from benchmark.execution import costs
@@ -50,6 +53,28 @@ def test_without_records_the_estimate_grows_with_the_log_and_the_machine(
 
     assert total(20_000, 0.02) < total(80_000, 0.02)
     assert 1.5 * total(20_000, 0.02) < total(20_000, 0.04)
+
+
+def test_questions_about_labelled_rows_count(tmp_path: Path) -> None:
+    """On a card log each order is a question, on a shop's one event in thirty."""
+    log = tiny_log()
+    rows = log.events["event_id"]
+    every = pd.DataFrame({"event_id": rows, "kind": "fraud", "value": 0.0})
+    every["known_at"] = log.events["timestamp"]
+    cells = plan(
+        suite.load("all", log=dataclasses.replace(log, labels=every).write(tmp_path / "card"))
+    )
+    found = Costs(cells, [], "here").reference
+    by_task = {
+        task: found[c.key]
+        for c in cells
+        for task in ("fraud", "churn")
+        if c.kind == "model"
+        and c.label["model"] == "lightgbm"
+        and c.label["task"] == task
+        and c.label["source"] == "real"
+    }
+    assert by_task["fraud"] - by_task["churn"] == pytest.approx(2.5 * 30 * len(log) / 1e6)
 
 
 def test_what_is_measured_says_how_fast_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,11 @@ def test_a_function_on_disk_is_loaded_without_the_compiler(tmp_path: Path) -> No
         "    rounded(np.zeros(0))\n"
         "except ValueError as error:\n"
         "    print(error.args)\n"
+        "from numba import njit\n"
+        "@njit\n"
+        "def total(values):\n"
+        "    return rounded(values).sum()\n"
+        "print(total(np.array([1.26, 2.0])))\n"  # links the loaded function in
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
 
@@ -111,3 +116,4 @@ def test_a_function_on_disk_is_loaded_without_the_compiler(tmp_path: Path) -> No
     assert second[0].startswith("[1.3, 0.0] Counter({")
     assert second[1] == "False False"
     assert first[2] == second[2] == "('no values', 0)"
+    assert first[3] == second[3] == "3.3"

@@ -73,6 +73,8 @@ def test_numbers_as_they_are_written() -> None:
         (["₹1,25,000.00", "₹10"], [125000, 10], "INR"),
         (["$12.50", "$ 10"], [12.5, 10], ""),  # of which country?
         (["12.50", "-"], [12.5, None], ""),
+        (["12,-", "3,50"], [12, 3.5], ""),
+        (["12.\u2013 CHF", "CHF 3.--", "-0.0"], [12, 3, 0], "CHF"),
     ],
 )
 def test_a_price_may_name_its_currency(

@@ -46,7 +46,7 @@ def test_a_table_and_a_query_of_sqlite(tmp_path: Path) -> None:
     shop(file, "refunds")
     with pytest.raises(InputError, match=r"has the tables orders, refunds; .*--sql"):
         import_file(file, tmp_path / "no")
-    with pytest.raises(InputError, match="cannot be read: no such table: absent"):
+    with pytest.raises(InputError, match=r"has no table .absent., which the query names"):
         import_file(file, tmp_path / "no", sql="SELECT * FROM absent")
     with pytest.raises(InputError, match="has no rows for"):
         import_file(file, tmp_path / "no", sql="SELECT * FROM orders WHERE 0")
@@ -80,7 +80,7 @@ def test_a_file_of_duckdb_and_a_query_over_files(tmp_path: Path) -> None:
     sql = "SELECT o.*, sku, date FROM orders o JOIN lines l USING (order_id)"
     joined = imported(files, tmp_path / "joined", sql=sql)
     assert joined.events["order_id"].astype(str).tolist() == ["007", "007"]
-    with pytest.raises(InputError, match="cannot be read: "):
+    with pytest.raises(InputError, match=r"has no table .nothing., which"):
         import_file(files, tmp_path / "no", sql="SELECT * FROM nothing")
 
 

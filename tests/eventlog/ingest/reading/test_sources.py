@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -205,3 +206,43 @@ def test_a_list_of_objects_is_read_like_lines(
     monkeypatch.setattr("eventlog.ingest.reading.json_lines.LONGEST", 100)
     with pytest.raises(InputError, match="jq -c"):
         imported(tmp_path / "a.json", tmp_path / "log2")
+
+
+EMPTY = {"a.parquet": b"", "b.jsonl": b"\n\n", "c.csv": HEADER.encode(), "d.csv": b""}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_a_file_without_rows_is_passed_over_beside_others(name: str, tmp_path: Path) -> None:
+    folder = months(tmp_path / "months")
+    (folder / name).write_bytes(EMPTY[name])
+    if name.endswith(".parquet"):
+        pd.DataFrame({"user_id": []}).to_parquet(folder / name)
+    summary = import_file(folder, tmp_path / "log")
+    assert users(EventLog.read(tmp_path / "log")) == EXPECTED
+    assert f"files without rows: {folder / name}" in str(summary)
+    for path in folder.glob("part-*"):
+        path.unlink()
+    with pytest.raises(InputError, match="nothing to import"):
+        import_file(folder, tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", ["part-3.csv", "part-3.zip"])
+def test_a_pipe_beside_a_file_is_refused(name: str, tmp_path: Path) -> None:
+    file = months(tmp_path / "months") / "part-1.csv"
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match=r"part-3.* is not a regular file"):
+        import_file([file, tmp_path / name], tmp_path / "log")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+@pytest.mark.parametrize("listed", [False, True])
+def test_json_in_another_encoding(encoding: str, listed: bool, tmp_path: Path) -> None:
+    records = [{"user_id": "é", "time": f"2024-01-0{k}", "event": "view"} for k in (1, 2)]
+    lines = [json.dumps(record, ensure_ascii=False) for record in records]
+    text = f"[{','.join(lines)}]" if listed else "\n".join(lines)
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(gzip.compress(text.encode(encoding)))
+    assert users(imported(path, tmp_path / "log", encoding=encoding)) == ["é", "é"]
+    path.write_bytes(gzip.compress(text.encode("latin-1")))
+    with pytest.raises(InputError, match=r"is not (utf-16|ascii) text"):
+        imported(path, tmp_path / "no", encoding="utf-16" if encoding == "utf-16" else "ascii")

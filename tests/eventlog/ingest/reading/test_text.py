@@ -95,7 +95,7 @@ def test_a_trailing_field_with_a_value_is_no_trailing_delimiter(tmp_path: Path) 
     ("name", "data", "text"),
     [
         ("a.csv", "user_id,time,event\n".encode("utf-16"), "is UTF-16 text, not utf-8"),
-        ("a.jsonl", '{"user_id": 1}\n'.encode("utf-16"), "is UTF-16 text, but JSON is read as"),
+        ("a.jsonl", '{"user_id": 1}\n'.encode("utf-16"), "is UTF-16 text, not utf-8; give"),
         ("a.csv", b"user_id,time,event", "has a header and no rows"),
     ],
 )
