@@ -148,8 +148,17 @@ def part_paths(path: Path) -> list[Path]:
 def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a Parquet file of a log folder in plain types, text dictionary-coded.
 
-    `columns`: those to read, as far as the file has them; None for all. Raises InputError if the
-    file is damaged, not a regular file, has two columns of one name, or values that are not plain.
+    `columns`: those to read, as far as the file has them; None for all. Raises InputError as
+    `read_as_written`, or if values are not plain.
+    """
+    return plain(read_as_written(path, columns), columns_of(path), str(path))
+
+
+def read_as_written(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file of a log folder, text dictionary-coded, with types of any kind.
+
+    `columns`: as of `read_arrow`. Raises InputError if the file is damaged, not a regular file, or
+    has two columns of one name.
     """
     refuse_other_files(path)
     try:
@@ -157,8 +166,7 @@ def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         refuse_twice(schema.names, path)
         strings = [f.name for f in schema if is_text(f.type)]
         kept = None if columns is None else [name for name in schema.names if name in columns]
-        table = pq.ParquetFile(path, read_dictionary=strings).read(columns=kept)
-        return plain(table, columns_of(path), str(path))
+        return pq.ParquetFile(path, read_dictionary=strings).read(columns=kept)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(
             f"{path} is not a readable Parquet file: {str(error).strip().rstrip('.')}."

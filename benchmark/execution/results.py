@@ -25,7 +25,7 @@ import numpy as np
 from benchmark.execution import artifact_store
 from benchmark.execution.record_shape import problem, unlike_others
 from eventlog._runtime.errors import InputError
-from eventlog._runtime.files import new_file
+from eventlog._runtime.files import new_file, parse_json
 
 DONE = frozenset({"ok", "left out"})  # error and timeout are tried again
 
@@ -64,7 +64,7 @@ class Store:
         self._read_to += whole
         for line in text[:whole].splitlines():
             try:
-                record = json.loads(line)
+                record = parse_json(line)
             except (ValueError, RecursionError):
                 continue  # cut short by a run that was killed
             if _has_a_place(record):

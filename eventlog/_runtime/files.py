@@ -247,10 +247,15 @@ def _plain_number(value: Any) -> Any:
 def read_json(path: Path | str) -> Any:
     """Read JSON. Raises InputError with the place where it is broken."""
     try:
-        return json.loads(_text(path))
+        return parse_json(_text(path))
     # Broken, not UTF-8, a number of 5,000 digits, or lists nested too deeply.
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON: {error}.") from None
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what JSON holds; a whole number beyond all floats is infinite, as 1e999 is."""
+    return json.loads(text, parse_int=lambda digits: (int if len(digits) < 300 else float)(digits))
 
 
 def read_toml(path: Path | str, kind: str = "file") -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Gather the converted batches of an import and write them as the parts of a log.
 
-Up to SPILL_ROWS events are held in memory. More are kept in files, divided by user, and each
+Up to SPILL_VALUES values are held in memory. More are kept in files, divided by user, and each
 partition is then sorted on its own, so that memory holds a few batches or one part. The same file
 gives the same bytes.
 """
@@ -25,7 +25,7 @@ from eventlog.log_folder import LogWriter
 from eventlog.schema import COLUMNS, roles_of
 from eventlog.sessions import session_column
 
-SPILL_ROWS = 5_000_000
+SPILL_VALUES = 50_000_000  # rows times columns; 10 million rows of 5 columns take 1.4 GiB
 ROWS_PER_PART = 2_000_000
 # A file is refused if a larger share of its rows is set aside for reasons that the mapping does
 # not expect.
@@ -59,12 +59,17 @@ class Gatherer:
                 self.attributes[key].append(_counted(frame))
         self.batches.append(piece.events)
         self.in_memory += piece.events.num_rows
-        if self.in_memory > SPILL_ROWS or (self.spilled and self.in_memory > ROWS_PER_PART):
+        values = self.in_memory * piece.events.num_columns
+        if values > SPILL_VALUES or (self.spilled and self.in_memory > ROWS_PER_PART):
             self._spill()
 
     def _spill(self) -> None:
-        self.spilled.add(pa.concat_tables(self.batches, promote_options="permissive"))
-        self.batches, self.in_memory = [], 0
+        waiting, self.batches, self.in_memory = self.batches[::-1], [], 0
+        while waiting:  # some at once, of which each is forgotten then
+            some = [waiting.pop()]
+            while waiting and sum(t.num_rows for t in some) < ROWS_PER_PART:
+                some.append(waiting.pop())
+            self.spilled.add(pa.concat_tables(some, promote_options="permissive"))
 
     def write(self, writer: LogWriter) -> None:
         """Write the parts. Raises InputError if too many rows were set aside or none is left."""

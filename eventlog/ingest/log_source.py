@@ -12,7 +12,7 @@ import pandas as pd
 from eventlog._runtime.errors import InputError
 from eventlog.ingest.mapping import EventSource, Mapping, Names, TimeFormat
 from eventlog.ingest.reading.streams import Batch
-from eventlog.log_folder import part_paths, read_arrow
+from eventlog.log_folder import part_paths, read_as_written
 from eventlog.manifest import read_manifest
 from eventlog.schema import COLUMNS
 from eventlog.tables import read_tables, read_truth
@@ -27,7 +27,7 @@ def folder_batches(path: Path) -> Iterator[Batch]:
     """Yield the events of a log folder part by part. Raises InputError if there are none."""
     n = 0
     for part in part_paths(path):
-        table = read_arrow(part)
+        table = read_as_written(part)
         yield Batch(table, np.arange(n + 1, n + table.num_rows + 1), file=part.name)
         n += table.num_rows
     if n == 0:

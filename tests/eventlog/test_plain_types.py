@@ -16,6 +16,7 @@ from fixtures.fuzz.mutations import odd_columns
 
 from eventlog import EventLog
 from eventlog._runtime.errors import InputError
+from eventlog.ingest.ingest import imported
 from eventlog.log_folder import read_arrow
 from eventlog.plain_types import CODED, TIME, plain_column
 from eventlog.tables import read_tables, read_truth
@@ -123,3 +124,17 @@ def test_tables_whose_keys_mean_nothing_are_refused(
     pq.write_table(before.set_column(place, column, changed), file)
     with pytest.raises(InputError, match=said):
         read_tables(folder), read_truth(folder)
+
+
+def test_an_import_takes_what_a_log_refuses(folder: Path, tmp_path: Path) -> None:
+    file = next((folder / "events").iterdir())
+    table = pq.read_table(file)
+    n = table.num_rows
+    table = table.append_column("pause", pa.array([90] * n, pa.int64()).cast(pa.duration("s")))
+    table = table.append_column("day", pa.array([19_000] * n, pa.int32()).cast(pa.date32()))
+    pq.write_table(table.append_column("geo", pa.array([{"lat": 1.5}] * n)), file)
+    with pytest.raises(InputError, match=r"'pause' holds duration.*; import it again"):
+        EventLog.read(folder)
+    events = imported(folder, tmp_path / "again").events
+    assert events["pause"].eq(90).all() and events["geo.lat"].eq(1.5).all()
+    assert events["day"].dtype == "datetime64[ms, UTC]"

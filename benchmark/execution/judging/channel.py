@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from eventlog._runtime.files import parse_json
+
 QUESTIONS, SCORES = 1 << 27, 1 << 26  # bytes of shared memory; pages that are not used cost nothing
 ALIGN = 64
 PLAIN = "biuf"  # kinds of dtype that scores may have
@@ -85,7 +87,7 @@ def receive_reply(
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """Return facts from a model's process, and scores if there are any. Raises BadReply."""
     try:
-        facts = json.loads(pipe.recv_bytes(MOST_BYTES))
+        facts = parse_json(pipe.recv_bytes(MOST_BYTES))
     except (ValueError, RecursionError):
         raise BadReply("no JSON") from None
     if not isinstance(facts, dict) or not isinstance(facts.get("flags", []), list):

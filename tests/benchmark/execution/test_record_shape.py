@@ -70,6 +70,15 @@ def test_a_field_of_another_shape_is_named(
         Store(tmp_path).plan()
 
 
+def test_a_number_that_no_float_holds_is_named(
+    records: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    record = next(r for r in records if r["kind"] == "model") | {"chance": 10**400}
+    (tmp_path / "results.jsonl").write_text(json.dumps(record) + "\n")
+    with pytest.raises(InputError, match="has chance inf"):
+        Store(tmp_path).plan()
+
+
 def test_a_line_that_was_cut_short_is_left_out(
     records: list[dict[str, Any]], tmp_path: Path
 ) -> None:

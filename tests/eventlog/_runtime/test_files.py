@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 from eventlog import EventLog, InputError
-from eventlog._runtime.files import check_file_replaceable, check_replaceable, new_file, new_folder
+from eventlog._runtime.files import (
+    check_file_replaceable,
+    check_replaceable,
+    new_file,
+    new_folder,
+    parse_json,
+)
 
 STRANGERS = {
     "an extension of a browser": {"manifest_version": 3, "name": "tabs", "files": ["a.js"]},
@@ -119,3 +125,8 @@ def test_a_log_that_was_set_aside_by_a_killed_run_comes_back(
 def test_a_name_that_no_file_system_takes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="too long a name"):
         check_replaceable(tmp_path / ("x" * 250))
+
+
+def test_whole_numbers_of_json_are_exact_as_long_as_a_float_could_hold_them() -> None:
+    assert parse_json(f"[{2**64 + 1}, -7]") == [2**64 + 1, -7]
+    assert parse_json(f"[{10**400}, {-(10**400)}]") == [float("inf"), float("-inf")]

@@ -116,7 +116,7 @@ def test_a_file_too_large_for_memory_gives_the_same_events(
     file = write(tmp_path, "a.csv", table("u3,2026-01-01,view_item,i1,", "u1,x,view_item,i1,1"))
     import_file(file, tmp_path / "whole")
     monkeypatch.setattr("eventlog.ingest.reading.streams.BLOCK", 1500)
-    monkeypatch.setattr(gather, "SPILL_ROWS", 40)
+    monkeypatch.setattr(gather, "SPILL_VALUES", 200)
     monkeypatch.setattr(gather, "ROWS_PER_PART", 60)
     summary = import_file(file, tmp_path / "parts")
     whole, parts = EventLog.read(tmp_path / "whole"), EventLog.read(tmp_path / "parts")
