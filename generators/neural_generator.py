@@ -47,9 +47,10 @@ from generators.validation import array, no_others, weights_of
 
 PRIOR_USERS = 8192  # latents from which the marginals of users' attributes are calibrated
 # CPU seconds on the reference machine, from the benchmark's cells and private fits of `vae`
-# (docs/studies/first-hour-2026-11-29.md): of any fit, and of a row in an epoch.
-OPEN_START_S, PRIVATE_START_S = 5.0, 4.0
-ROW_S = 4.5e-5
+# (docs/studies/first-hour-2026-11-29.md, generator-cost-2026-11-29.md): of any fit, and of a row in
+# an epoch.
+OPEN_START_S, PRIVATE_START_S = 3.0, 4.0
+ROW_S = 3.9e-5
 
 
 class NeuralGenerator(SequenceGenerator):
@@ -85,8 +86,8 @@ class NeuralGenerator(SequenceGenerator):
         width: Annotated[int, Range(1, 8192)] = 96,
         layers: Annotated[int, Range(1, 64)] = 2,
         epochs: Annotated[int, Range(0, 1_000_000)] = 0,
-        rows: Annotated[int, Range(1, 10**9)] = 1_300_000,
-        rate: Annotated[float, Range(1e-9, 1)] = 4e-3,
+        rows: Annotated[int, Range(1, 10**9)] = 850_000,
+        rate: Annotated[float, Range(1e-9, 1)] = 6e-3,
         batch_steps: Annotated[int, Range(1, 10**9)] = 768,
         window: Annotated[int, Range(2, 1_000_000)] = 128,
         word_dropout: Annotated[float, Range(0, 0.99)] = 0.1,

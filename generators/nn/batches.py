@@ -21,8 +21,8 @@ class TrainingPlan:
     """How a network is trained, without a privacy budget and (`private_...`) with one."""
 
     epochs: int = 0  # 0: as many as `rows` allows
-    rows: int = 1_300_000  # rows seen in training where `epochs` is 0
-    rate: float = 4e-3  # learning rate
+    rows: int = 850_000  # rows seen in training where `epochs` is 0
+    rate: float = 6e-3  # learning rate
     batch_steps: int = 768  # steps of a batch
     window: int = 128  # steps of a window
     word_dropout: float = 0.1

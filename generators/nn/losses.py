@@ -292,10 +292,7 @@ def _item_loss(
     )
     present, counts = np.unique(category.numpy(), return_counts=True)
     ends = np.cumsum(counts)
-    parts = [
-        (slice(int(end - size), int(end)), slice(int(start[c]), int(start[c + 1])))
-        for c, size, end in zip(present, counts, ends, strict=True)
-    ]
+    parts = np.stack([ends - counts, ends, start[present], start[present + 1]], 1)
     return item_loss(
         net.item_query(u),
         net.item_weight(),
@@ -303,7 +300,7 @@ def _item_loss(
         net.affinity_logits(u, features, attributes),
         net.traits,
         (code, known, weight),
-        parts,
+        torch.from_numpy(parts),
     )
 
 

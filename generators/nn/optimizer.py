@@ -16,6 +16,7 @@ from generators.nn.fused.adam import AdamStep, adam, adam_rows
 BETAS = (0.9, 0.98)
 EPSILON = 1e-8
 MOST_NORM = 1.0  # of the gradient of an update
+TABLE_RATE = 8.0  # learning rate of tables with sparse gradients, in learning rates of the others
 
 
 class Adam:
@@ -23,7 +24,8 @@ class Adam:
 
     Args:
         parameters: they become views of one tensor.
-        tables: embeddings (size, D) with sparse gradients.
+        tables: embeddings (size, D) with sparse gradients. Their learning rate is TABLE_RATE times
+            that of the parameters, as each row has a gradient in few of the updates.
         betas: decay of the moments.
     """
 
@@ -61,7 +63,7 @@ class Adam:
         adam(self.values, self.moments, grad, how)
         for table, *moments in self.tables:
             if table.grad is not None:
-                adam_rows(table, moments, table.grad, how)
+                adam_rows(table, moments, table.grad, how._replace(rate=TABLE_RATE * rate))
             table.grad = None
         for p in self.parameters:
             p.grad = None

@@ -112,9 +112,13 @@ class AttributeNetwork(nn.Module):
         """
         n, k = codes.shape
         heads, smooth, embeds, near = (list(part) for part in self.attribute_modules()[1:])
-        bumps, ends = self.bumps, np.cumsum(self.attribute_sizes).tolist()
-        # one table instead of two look-ups, as each user has one code
-        tables = [e.weight + b @ s.weight.T for e, b, s in zip(embeds, bumps, near, strict=False)]
+        weights, tables = [head.weight for head in heads], [table.weight for table in embeds]
+        for j, bumps in enumerate(self.bumps):
+            if bumps.any():  # one table instead of two look-ups, as each user has one code
+                weights[j] = weights[j] + bumps @ smooth[j].weight
+                if j < len(tables):
+                    tables[j] = tables[j] + bumps @ near[j].weight.T
+        ends = np.cumsum(self.attribute_sizes).tolist()
         none = z.new_zeros((0, 0))
         spec = FieldSpec(
             code=codes.T.contiguous(),
@@ -129,7 +133,6 @@ class AttributeNetwork(nn.Module):
             constants=[none] * k,
             keep=none if keep is None else keep,
         )
-        weights = [h.weight + b @ s.weight for h, b, s in zip(heads, bumps, smooth, strict=True)]
         loss, _ = field_losses(
             self._first_hidden(z),
             torch.cat([*tables, z.new_zeros((0, self.width))]),

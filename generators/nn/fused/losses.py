@@ -11,6 +11,8 @@ from numba import njit
 
 from generators.nn.fused.call import run
 
+MOST_PAIRS = 4096  # of a row and an item, for which a matrix product is not worth its call
+
 
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
@@ -61,18 +63,34 @@ class _ItemLoss(torch.autograd.Function):
     def forward(ctx: Any, *inputs: Any) -> torch.Tensor:
         query, weight, bias, gain, traits, asked, parts = inputs
         code, known, row_weight = asked
-        of_query, of_weight = torch.empty_like(query), torch.zeros_like(weight)
+        of_query, of_weight = torch.zeros_like(query), torch.zeros_like(weight)
         of_bias, of_gain = torch.zeros_like(bias), torch.zeros_like(gain)
-        loss = 0.0
-        for rows, items in parts:
+        pairs = (parts[:, 1] - parts[:, 0]) * (parts[:, 3] - parts[:, 2])
+        loss = run(
+            _small_parts,
+            query,
+            weight,
+            bias,
+            gain,
+            traits,
+            *asked,
+            parts[pairs <= MOST_PAIRS],
+            of_query,
+            of_weight,
+            of_bias,
+            of_gain,
+        )
+        for first, end, item, stop in parts[pairs > MOST_PAIRS].tolist():
+            rows, items = slice(first, end), slice(item, stop)
             logits = torch.addmm(bias[items], query[rows], weight[items].T)
             loss += run(
                 _choose,
                 logits,
                 gain[rows],
                 traits[items],
-                code[rows] - items.start,
-                known[rows] - items.start,
+                code[rows],
+                known[rows],
+                item,
                 row_weight[rows],
                 of_gain[rows],
             )
@@ -94,7 +112,7 @@ def item_loss(
     gain: torch.Tensor,
     traits: torch.Tensor,
     asked: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-    parts: list[tuple[slice, slice]],
+    parts: torch.Tensor,
 ) -> torch.Tensor:
     """Return the loss () of items drawn within their categories, one category after another.
 
@@ -104,15 +122,66 @@ def item_loss(
         gain: (n, traits), what each trait adds to the logit of an item that has it.
         traits: (n_items, A).
         asked: codes (n,), items that cannot be drawn (n, k) int32, and weights of rows (n,).
-        parts: of each category its rows and its items.
+        parts: (P, 4) int64: of each category its first row, the row after its last, and likewise
+            its items.
     """
     out: torch.Tensor = _ItemLoss.apply(query, weight, bias, gain, traits, asked, parts)
     return out
 
 
 @njit(cache=True, fastmath=True)
-def _choose(logits, gain, traits, code, known, weight, of_gain):
-    """Turn `logits` into their gradients, add those of `gain` to `of_gain`; return the loss."""
+def _small_parts(
+    query,
+    weight,
+    bias,
+    gain,
+    traits,
+    code,
+    known,
+    row_weight,
+    parts,
+    of_query,
+    of_weight,
+    of_bias,
+    of_gain,
+):
+    """Write the gradients of categories with few rows and items; return the loss."""
+    loss, width = 0.0, query.shape[1]
+    for p in range(len(parts)):
+        row, end, item, stop = parts[p]
+        logits = np.empty((end - row, stop - item), dtype=np.float32)
+        for i in range(row, end):
+            for k in range(item, stop):
+                total = bias[k]
+                for j in range(width):
+                    total += query[i, j] * weight[k, j]
+                logits[i - row, k - item] = total
+        loss += _choose(
+            logits,
+            gain[row:end],
+            traits[item:stop],
+            code[row:end],
+            known[row:end],
+            item,
+            row_weight[row:end],
+            of_gain[row:end],
+        )
+        for i in range(row, end):
+            for k in range(item, stop):
+                slope = logits[i - row, k - item]
+                of_bias[k] += slope
+                for j in range(width):
+                    of_weight[k, j] += slope * query[i, j]
+                    of_query[i, j] += slope * weight[k, j]
+    return loss
+
+
+@njit(cache=True, fastmath=True)
+def _choose(logits, gain, traits, code, known, item, weight, of_gain):
+    """Turn `logits` into their gradients, add those of `gain` to `of_gain`; return the loss.
+
+    The items begin with `item`.
+    """
     loss = 0.0
     size = logits.shape[1]
     for i in range(len(logits)):
@@ -120,9 +189,10 @@ def _choose(logits, gain, traits, code, known, weight, of_gain):
             for a in range(traits.shape[1]):
                 logits[i, k] += gain[i, traits[k, a]]
         for r in range(known.shape[1]):
-            if 0 <= known[i, r] < size:
-                logits[i, known[i, r]] = np.float32(-1e30)
-        highest, total, chosen = logits[i].max(), np.float32(0), logits[i, code[i]]
+            if item <= known[i, r] < item + size:
+                logits[i, known[i, r] - item] = np.float32(-1e30)
+        mine = code[i] - item
+        highest, total, chosen = logits[i].max(), np.float32(0), logits[i, mine]
         for k in range(size):
             logits[i, k] = math.exp(logits[i, k] - highest)
             total += logits[i, k]
@@ -130,7 +200,7 @@ def _choose(logits, gain, traits, code, known, weight, of_gain):
         scale = weight[i] / total
         for k in range(size):
             logits[i, k] *= scale
-        logits[i, code[i]] -= weight[i]
+        logits[i, mine] -= weight[i]
         for k in range(size):
             for a in range(traits.shape[1]):
                 of_gain[i, traits[k, a]] += logits[i, k]

@@ -8,11 +8,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from generators.nn.fused import losses
 from generators.nn.fused.embeddings import embedding_sum
 from generators.nn.fused.fields import FieldSpec, field_losses
 from generators.nn.fused.losses import cross_entropy, item_loss
 from generators.nn.fused.recurrence import scan
-from generators.nn.optimizer import Adam
+from generators.nn.optimizer import TABLE_RATE, Adam
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -118,9 +119,13 @@ def test_a_weighted_cross_entropy() -> None:
     )
 
 
-def test_the_loss_of_items_within_their_categories() -> None:
+@pytest.mark.parametrize("most_pairs", [0, 4, 100])
+def test_the_loss_of_items_within_their_categories(
+    most_pairs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "MOST_PAIRS", most_pairs)
     traits = torch.tensor([[0, 2], [1, 2], [0, 3], [1, 3], [1, 2]])
-    parts = [(slice(0, 2), slice(0, 3)), (slice(2, 3), slice(3, 5))]
+    parts = torch.tensor([[0, 2, 0, 3], [2, 3, 3, 5]])
     code, weight = torch.tensor([1, 2, 4]), torch.tensor([1.0, 2.0, 3.0])
     known = torch.tensor([[0, 4], [-9, -9], [2, 0]], dtype=torch.int32)
 
@@ -129,9 +134,9 @@ def test_the_loss_of_items_within_their_categories() -> None:
     ) -> torch.Tensor:
         logits = query @ table.T + bias + gain[:, traits].sum(2)
         out = torch.zeros(())
-        for rows, items in parts:
-            for i in range(rows.start, rows.stop):
-                can = [j for j in range(items.start, items.stop) if j not in known[i].tolist()]
+        for first, end, item, stop in parts.tolist():
+            for i in range(first, end):
+                can = [j for j in range(item, stop) if j not in known[i].tolist()]
                 out = out - weight[i] * torch.log_softmax(logits[i, can], 0)[can.index(code[i])]
         return out
 
@@ -146,7 +151,8 @@ def test_steps_are_those_of_adam_with_clipped_gradients() -> None:
     ours, theirs = ([torch.nn.Parameter(drawn(6, 3)), torch.nn.Parameter(drawn(5))] for _ in "ab")
     table, plain = torch.nn.Parameter(drawn(4, 2)), torch.nn.Parameter(drawn(4, 2))
     adam = Adam(ours, [table])
-    expected = torch.optim.Adam([*theirs, plain], lr=0.1, betas=(0.9, 0.98))
+    groups = [{"params": theirs, "lr": 0.1}, {"params": [plain], "lr": 0.1 * TABLE_RATE}]
+    expected = torch.optim.Adam(groups, betas=(0.9, 0.98))
     for step in range(1, 4):
         for mine, other in zip([*ours, table], [*theirs, plain], strict=True):
             other.grad = drawn(*other.shape, seed=step).detach() * step
