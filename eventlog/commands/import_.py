@@ -30,8 +30,8 @@ FILE                             .csv .tsv .txt .jsonl .json (also .gz .bz2 .zst
 --mapping TOML                   a mapping of your own, written like a preset
 --schema                         print the JSON schema of a mapping, for editors, and exit
 --allow-rejects REASON[,REASON]  reasons for which any number of rows may be set aside
---encoding NAME                  encoding of a text file that is not utf-8, such as latin-1 or
-                                 cp1252
+--encoding NAME                  encoding of text or JSON lines that are not utf-8, such as
+                                 latin-1 or cp1252
 --sql QUERY                      the query that gives the rows, of a database (.sqlite, .duckdb,
                                  postgresql://...) or, by DuckDB, of the files, as tables that are
                                  named like them

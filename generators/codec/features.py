@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pandas as pd
 
@@ -56,7 +58,7 @@ def last_sessions(
 def item_codes(items: Items, events: pd.DataFrame, category: np.ndarray) -> np.ndarray:
     """Return item codes, (n,) int64.
 
-    An item that was not kept gets the code of its category's rare items, or 0 where there is none.
+    An item that was not kept gets a code of its category's rare items, or 0 where there is none.
     """
     if "item_id" not in events:
         return np.zeros(len(events), dtype=np.int64)
@@ -64,7 +66,14 @@ def item_codes(items: Items, events: pd.DataFrame, category: np.ndarray) -> np.n
     index = {n: i + 1 for i, n in enumerate(items.names)}
     table = np.array([index.get(n, -1) for n in names] + [0], dtype=np.int64)
     found = table[code]
-    return np.where(found < 0, items.other[category], found)
+    first = items.other[category]
+    buckets = np.where(first > 0, items.start[category + 1] - first, 1)
+    return np.where(found < 0, first + np.append(hashes(names), 0)[code] % buckets, found)
+
+
+def hashes(names: np.ndarray) -> np.ndarray:
+    """Return a number of each name, (n,) int64, the same on every machine."""
+    return np.array([zlib.crc32(str(name).encode()) for name in names], dtype=np.int64)
 
 
 def split_price(item_price: np.ndarray, price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

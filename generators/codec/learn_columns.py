@@ -145,8 +145,8 @@ def _item_attribute(
     mode = of_item.value_counts(sort=True).reset_index().drop_duplicates("i").set_index("i")["v"]
     table = np.zeros(items.size, dtype=np.int64)
     table[mode.index.to_numpy()] = mode.to_numpy()
-    known = present & (item > 0) & ~np.isin(item, items.other)
-    table[items.other] = 0  # the rare items of a category have no one value
+    known = present & (item > 0) & ~np.isin(item, items.rare)
+    table[items.rare] = 0  # the rare items of a category have no one value
     agree = (table[item] == own)[known].mean() if known.any() else 0.0
     covers = present[item > 0].mean() > 0.99 and (item[present] > 0).mean() > 0.99
     return table if covers and agree > 0.99 and len(coder.values) > 1 else None

@@ -9,7 +9,7 @@ import pandas as pd
 
 from eventlog import EventLog
 from generators.codec.coders import Values, string_codes
-from generators.codec.features import category_codes, item_codes
+from generators.codec.features import category_codes, hashes, item_codes
 from generators.codec.parts import Items
 from generators.privacy.public import Public
 from generators.privacy.queries import PrivateQueries
@@ -42,8 +42,12 @@ def learn_items(
     kept_names, kept_category = [kept_names[i] for i in order], kept_category[order]
     known = set(kept_names)
     rare = (code >= 0) & ~np.isin(code, np.flatnonzero([n in known for n in names]))
-    with_other = np.arange(categories.size) if queries.private else np.unique(category[rare])
-    items = _laid_out(kept_names, kept_category, categories, with_other, price[order])
+    if queries.private:
+        buckets = np.ones(categories.size, dtype=np.int64)
+    else:
+        key = hashes(names)[code[rare]]
+        buckets = _buckets(user[rare], key, category[rare], categories.size, queries.min_users)
+    items = _laid_out(kept_names, kept_category, categories, buckets, price[order])
     if not queries.private and "price" in events:
         _set_median_prices(items, categories, events)
     return items
@@ -112,14 +116,35 @@ def _common_items(
     return [str(names[i]) for i in kept], mode.reindex(kept).to_numpy(dtype=np.int64)
 
 
+def _buckets(
+    user: np.ndarray, key: np.ndarray, category: np.ndarray, n_categories: int, min_users: int
+) -> np.ndarray:
+    """Return how many codes represent the rare items of each category, (n_categories,) int64.
+
+    Rows (m,) of rare items fall into them by the hash of their item, `key`. There are as many as
+    leave each of them enough users: with one, a user's rare items would all be the same one.
+    """
+    buckets = np.zeros(n_categories, dtype=np.int64)
+    for c in np.unique(category):
+        pairs = np.unique(np.column_stack([user, key])[category == c], axis=0)
+        n = max(len(pairs) // (2 * min_users), 1)
+        while n > 1:
+            users = np.unique(np.column_stack([pairs[:, 1] % n, pairs[:, 0]]), axis=0)[:, 0]
+            if np.bincount(users, minlength=n).min() >= min_users:
+                break
+            n = n * 3 // 4
+        buckets[c] = n
+    return buckets
+
+
 def _laid_out(
     names: list[str],
     category: np.ndarray,
     categories: Values,
-    with_other: np.ndarray,
+    buckets: np.ndarray,
     price: np.ndarray,
 ) -> Items:
-    """Lay out items by category, and last in each the code that represents its rare items."""
+    """Lay out items by category, and last in each the codes that represent its rare items."""
     out_names: list[str] = []
     out_category, out_price, start = [0], [np.nan], []
     other, rare = np.zeros(categories.size, dtype=np.int64), _name_of_rare_items(names)
@@ -128,10 +153,12 @@ def _laid_out(
         mine = np.flatnonzero(category == c)
         out_names += [names[i] for i in mine]
         out_price += price[mine].tolist()
-        if c in with_other:
-            out_names.append(f"{rare}:{categories.values[c - 1]}" if c else rare)
+        if buckets[c]:
+            other[c] = len(out_names) + 1
+        for k in range(buckets[c]):
+            name = f"{rare}.{k + 1}" if k else rare
+            out_names.append(f"{name}:{categories.values[c - 1]}" if c else name)
             out_price.append(np.nan)
-            other[c] = len(out_names)
         out_category += [c] * (len(out_names) - len(out_category) + 1)
     return Items(
         out_names,
@@ -145,7 +172,7 @@ def _laid_out(
 
 def _name_of_rare_items(names: list[str]) -> str:
     """Return "other", or "other2", ... where items of the log are called so: it may be a sample."""
-    taken = {name.partition(":")[0] for name in names}
+    taken = {name.partition(":")[0].partition(".")[0] for name in names}
     return next(n for n in chain(("other",), (f"other{k}" for k in count(2))) if n not in taken)
 
 

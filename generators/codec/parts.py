@@ -52,7 +52,8 @@ class Items:
     start: np.ndarray  # (n_categories + 1,) int64
     price: np.ndarray  # (n_codes,) float64, NaN = unknown
     attributes: Mapping[str, np.ndarray]  # column -> (n_codes,) int64 codes of the column's values
-    # (n_categories,) int64: the code that represents a category's rare items, 0 = none
+    # (n_categories,) int64: the first code that represents rare items of a category, 0 = none; the
+    # codes after it, to the category's last one, do as well
     other: np.ndarray
     # POPULARITY, SALES -> (n_codes,) int64: 1 + place in LEVELS, 0 = unknown
     levels: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -65,6 +66,13 @@ class Items:
     def size(self) -> int:
         """Number of codes, 'no item' included."""
         return len(self.names) + 1
+
+    @property
+    def rare(self) -> np.ndarray:
+        """Codes that represent rare items, (m,) int64."""
+        code = np.arange(self.size)
+        first = self.other[self.category]
+        return code[(first > 0) & (code >= np.maximum(first, 1))]
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def learn_prices(
 
 def _ladder(rows: pd.DataFrame, items: Items, min_users: int) -> Ladder:
     """Return the prices "p" of each item "i" of `rows` that at least `min_users` users "u" saw."""
-    users = rows[~rows["i"].isin(items.other)].groupby(["i", "p"])["u"].nunique()
+    users = rows[~rows["i"].isin(items.rare)].groupby(["i", "p"])["u"].nunique()
     item, price = (
         users.index[users >= min_users].get_level_values(k).to_numpy() for k in ("i", "p")
     )

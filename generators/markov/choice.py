@@ -12,20 +12,20 @@ from numba import njit
 
 from generators.codec.codec import SESSION_LABEL, Codec
 from generators.markov.contexts import (
-    OFFER_LEVEL,
     Condition,
     ContextFeatures,
     Level,
-    answers_offers,
     context,
+    depends_on_items,
     is_open,
+    n_kept,
 )
 from generators.markov.tables import PARTS
 
 SPREADS = "usual spread of "
 LEAST_GAIN = 20.0  # nats that a condition must tell about all rows together
 MOST_CHOSEN = 6  # levels of a field's context
-MOST_LEVELS = MOST_CHOSEN + 2  # with the session's label and an open offer
+MOST_LEVELS = MOST_CHOSEN + 3  # with the items there are, the session's label and an open offer
 MOST_COUNTED_ROWS = 40_000  # by which they are chosen
 STRENGTHS = 4.0 ** np.arange(6)  # times the least one, among which each level has its own
 MOST_PARENTS = 4  # attributes that an attribute is given
@@ -52,8 +52,8 @@ def choose(
     """Choose the context of a field among its usual levels and the `known` conditions.
 
     After the usual first one, that level is taken next which tells most about the field beside
-    those before, while it tells more than chance would. The session's label, and what a user does
-    about an open offer, are always among them.
+    those before, while it tells more than chance would. Which items there are, the session's label,
+    and what a user does about an open offer are always among them.
     `code` (n,) are the codes of the field, below `size`, -1 = not asked; no `strength` is below
     the given one.
     """
@@ -68,7 +68,12 @@ def choose(
     strengths = strength * STRENGTHS
     rows = _Rows(of, size, strengths)
     level = dict(zip([0, *open_], context(codec, name, seen, [0, *open_], known), strict=True))
-    levels, best = list[int](), 0
+    kept = list(range(1 + depends_on_items(codec, name)))
+    levels = list[int]()
+    for k in kept[:-1]:
+        rows = rows.given(level[k])[0]
+        levels.append(k)
+    best = kept[-1]
     while True:
         rows = rows.given(level[best])[0]
         levels.append(best)
@@ -82,12 +87,12 @@ def choose(
     # what is expected is given up last, and before it how far a user's numbers are spread about it
     last = sorted(k for k in levels if k >= usual and known[k - usual].own)
     last += [k for k in levels if k >= usual and known[k - usual].name.startswith(SPREADS)]
-    levels = [0, *last, *(k for k in levels[1:] if k not in last)]
+    levels = [*kept, *last, *(k for k in levels if k not in {*kept, *last})]
+    first = list(range(n_kept(codec, name)))
     if codec.session_labels and name != SESSION_LABEL:
-        # labels are rare: finer contexts have few rows of their sessions
-        levels = [0, usual - 1, *(k for k in levels[1:] if k != usual - 1)]
-    if answers_offers(codec, name):  # offers are rare as well
-        levels = [0, OFFER_LEVEL, *(k for k in levels[1:] if k != OFFER_LEVEL)]
+        first.append(usual - 1)
+    # labels and offers are rare: finer contexts have few of their rows
+    levels = [*first, *(k for k in levels if k not in first)]
     rows, chosen = _Rows(of, size, strengths), []
     for k in levels:
         rows, s = rows.given(level[k])

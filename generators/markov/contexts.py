@@ -14,6 +14,8 @@ without its last level. The usual levels of a field, all of which it has under a
     others     the event, the event before, whether a session begins
 
 and each also the session's label, and the first three what the user does about an open offer.
+Without a budget the event is also given which flags recent items carry, and whether an item is
+copied how many there are to copy.
 `conditions` lists what else a field may be given.
 """
 
@@ -36,6 +38,7 @@ from generators.codec.parts import (
     OBSERVATION_SPAN,
 )
 from generators.markov.tables import FRESH_PRICE, PARTS
+from generators.sequences import codes
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences, current_session_label
 from generators.sequences.feature_layout import Counter
@@ -50,7 +53,8 @@ ORDERS = 4  # levels of the orders so far: 0, 1, 2 or 3, more
 MOST_CODES_ABOUT = 64  # of a condition that a field may be given
 # Attributes that say when and how much: the features say what of them is left.
 TIMES = (ARRIVAL, OBSERVATION_SPAN, LENGTH, LAST_ROWS, LAST_SPAN)
-OFFER_LEVEL = 1  # place of the level of open offers
+FLAGS = 16  # levels of the flags that recent items carry; those of the session are not among them
+INSIDE, BEFORE = torch.tensor([1, 2, 3, 5, 10]), torch.tensor([1, 6])  # bounds of numbers of items
 MOST_VALUES = 64  # of a column whose last value is part of the context
 
 Level = tuple[torch.Tensor, int]  # (n,) int64 codes, and the number of codes
@@ -70,6 +74,8 @@ class ContextFeatures:
     attributes: torch.Tensor  # (n, n_attributes): of the user
     item: torch.Tensor  # code of the row's item
     response: torch.Tensor  # to the offer that is open at the row, see `codes.NO_OFFER`
+    flags: torch.Tensor  # that any recent item carries
+    copies: torch.Tensor  # level of the items that can be copied, see `copies_level`
     drawn: dict[str, torch.Tensor]  # codes of fields of the row: see fields_of_row
 
     def only(self, index: torch.Tensor, drawn: Sequence[str]) -> ContextFeatures:
@@ -84,6 +90,8 @@ class ContextFeatures:
             attributes=self.attributes.index_select(0, index),
             item=self.item.index_select(0, index),
             response=self.response.index_select(0, index),
+            flags=self.flags.index_select(0, index),
+            copies=self.copies.index_select(0, index),
             drawn={name: self.drawn[name].index_select(0, index) for name in drawn},
         )
 
@@ -195,6 +203,8 @@ def context_features(codec: Codec, steps: EncodedSequences) -> ContextFeatures:
         attributes=attributes,
         item=steps.items,
         response=response_of(codec, steps.clock),
+        flags=steps.flags,
+        copies=copies_level(steps.known),
         drawn={name: column[name].clamp(min=0) for name in fields_of_row(codec)},
     )
 
@@ -212,6 +222,8 @@ def nothing_seen(codec: Codec) -> ContextFeatures:
         attributes=torch.zeros((0, len(codec.user_attributes)), dtype=torch.int64),
         item=nothing,
         response=nothing,
+        flags=nothing,
+        copies=nothing,
         drawn=dict.fromkeys(fields_of_row(codec), nothing),
     )
 
@@ -296,12 +308,48 @@ def context(
 def usual_levels(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
     """Return the usual levels of a field; see above."""
     levels = _context(codec, name, seen)
+    at = 1
+    if depends_on_items(codec, name):
+        by_event = name == "event"
+        copies = (len(INSIDE) + 1) * (len(BEFORE) + 1)
+        levels.insert(at, (seen.flags % FLAGS, FLAGS) if by_event else (seen.copies, copies))
+        at += 1
     if answers_offers(codec, name):
         # the gap leads to the row: only the offer that was open before it is known
         before = seen.features[:, codec.blocks().offer]
         response = before if name in ("gap", *PARTS) else seen.response
-        levels.insert(OFFER_LEVEL, (response, layout.OFFER_SIZES[0]))
+        levels.insert(at, (response, layout.OFFER_SIZES[0]))
     return levels
+
+
+def n_kept(codec: Codec, name: str) -> int:
+    """Return how many of the usual levels of a field, from the first, are always kept."""
+    return 1 + depends_on_items(codec, name) + answers_offers(codec, name)
+
+
+def depends_on_items(codec: Codec, name: str) -> bool:
+    """Is a field always given which items the user has had?
+
+    What is possible depends on them. Were they left out, what is impossible would be drawn as
+    often as elsewhere, and its place taken by whatever is possible. Not under a privacy budget.
+    """
+    return not codec.private and (
+        name == COPY_ACTION or (name == "event" and len(codec.rules.required_flags) > 0)
+    )
+
+
+def copies_level(known: torch.Tensor) -> torch.Tensor:
+    """Return the level of how many items of the session, and from before it, can be copied.
+
+    `known` (n, N_COPY_RANKS) are the items of the ranks, 0 = none.
+    """
+    inside = (known[:, : codes.N_SESSION_RANKS] > 0).sum(1)
+    before = (known[:, codes.N_SESSION_RANKS :] > 0).sum(1)
+    inside, before = (
+        torch.bucketize(inside, INSIDE, right=True),
+        torch.bucketize(before, BEFORE, right=True),
+    )
+    return inside * (len(BEFORE) + 1) + before
 
 
 def response_of(codec: Codec, clock: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ from generators.markov.contexts import (
     ContextFeatures,
     Level,
     context,
+    copies_level,
     nothing_seen,
     order_level,
     parent_levels,
@@ -91,6 +92,7 @@ class MarkovStepModel:
         self.orders, self.bought = self.orders + (bought & ~self.bought), bought
         self.level = order_level(self.orders)
         self.event = torch.zeros(len(features), dtype=torch.int64)
+        self.flags = self.copies = self.event
         self.is_session_start = torch.zeros(len(features), dtype=torch.bool)
         self.session_label = (self.features[:, layout.LAST_SESSION_LABEL] - 1).clamp(min=0)
         # a first row has no gap
@@ -126,6 +128,8 @@ class MarkovStepModel:
             self.attributes,
             self.item,
             self.response,
+            self.flags,
+            self.copies,
             self.drawn,
         )
 
@@ -152,6 +156,10 @@ class MarkovStepModel:
             )
         elif name == "clock":
             self.response = response_of(self.codec, torch.from_numpy(code))
+        elif name == "flags":
+            self.flags = torch.from_numpy(code)
+        elif name == "recent items":
+            self.copies = copies_level(torch.from_numpy(code))
         elif name == SESSION_LABEL:
             self.session_label = torch.from_numpy(code)
         elif name == "event":
@@ -173,4 +181,5 @@ class MarkovStepModel:
         self.level, self.size = self.level[index], self.size[index]
         self.attributes, self.item = self.attributes[index], self.item[index]
         self.response = self.response[index]
+        self.flags = self.copies = torch.zeros_like(self.event)
         self.rhythm = self.rhythm[index]

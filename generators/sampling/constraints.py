@@ -19,6 +19,7 @@ from generators.sequences import feature_layout as layout
 from generators.sequences import row_columns as col
 from generators.sequences.user_record import (
     begin_session,
+    carried_flags,
     carries,
     earlier_item,
     has_earlier,
@@ -108,6 +109,15 @@ def begin_session_labels(users, row, can):
             rows[found] = i
             found += 1
     return rows[:found]
+
+
+@njit(cache=True)
+def flags_of(users):
+    """Return the flags that any of the recent items of each user carries, (n,) int64."""
+    out = np.empty(len(users), dtype=np.int64)
+    for i in range(len(users)):
+        out[i] = carried_flags(users[i])
+    return out
 
 
 @njit(cache=True)

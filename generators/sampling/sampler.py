@@ -200,12 +200,14 @@ class _RowDraw:
     def _event(self) -> None:
         needs = self.rules.effects.needs
         can = np.empty((len(self.row), len(needs)), dtype=np.bool_)
+        everyone = np.arange(len(self.row))
+        self.model.chose("flags", everyone, constraints.flags_of(self.state.users))
         constraints.open_events(
             self.state.users, self.row, self.rules.following, self.rules.longest_run, needs, can
         )
         if self.codec.answers_offers:
             constraints.keep_responses(self.state.users, self.row, self.rules.effects.sets, can)
-        self._draw_into("event", np.arange(len(self.row)), can, col.EVENT)
+        self._draw_into("event", everyone, can, col.EVENT)
 
     def _copy_action(self) -> None:
         users, past, row = self.state.users, self.state.past_items, self.row

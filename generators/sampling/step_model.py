@@ -44,8 +44,9 @@ class StepModel(Protocol):
     def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
         """Take note of the codes (n,) of a field, for the `rows` that had a choice.
 
-        'clock' comes after 'gap' with its levels (n, 3); 'recent items' comes before 'pick' with
-        the items (n, N_COPY_RANKS) that each copy would be; 'item' has the items of all rows.
+        'clock' comes after 'gap' with its levels (n, 3); 'flags' comes before 'event' with those
+        that any recent item carries (n,); 'recent items' comes before 'pick' with the items
+        (n, N_COPY_RANKS) that each copy would be; 'item' has the items of all rows.
         """
         ...
 

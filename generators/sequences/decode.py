@@ -160,8 +160,8 @@ def _rare_items(
     A user keeps to one of them, chosen by the first price `code` (n,) that they have with a rare
     item. Changes `price` (n,).
     """
-    names, other = list(codec.items.names), codec.items.other[codec.items.other > 0]
-    rows = np.flatnonzero(np.isin(item, other))
+    names = list(codec.items.names)
+    rows = np.flatnonzero(np.isin(item, codec.items.rare))
     out = item.copy()
     if len(rows):
         own = pd.DataFrame({"u": user[rows], "i": item[rows], "c": code[rows]}).where(
@@ -277,7 +277,7 @@ def _items(codec: Codec) -> pd.DataFrame | None:
     """Return the catalogue as far as it was learnt, without the codes of rare items."""
     if not codec.columns.present["item"] or not codec.items.names:
         return None
-    real = ~np.isin(np.arange(1, codec.items.size), codec.items.other[codec.items.other > 0])
+    real = ~np.isin(np.arange(1, codec.items.size), codec.items.rare)
     table: dict[str, Any] = {"item_id": np.array(codec.items.names, dtype=object)[real]}
     if codec.columns.present["category"]:
         table["category"] = codec.categories.decode(codec.items.category[1:][real])

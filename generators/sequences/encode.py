@@ -41,6 +41,7 @@ from generators.sequences.encode_columns import (
 from generators.sequences.offers import KnownOffers, replay_offers
 from generators.sequences.user_record import (
     begin_session,
+    carried_flags,
     copy_action_of,
     known_items,
     order_of,
@@ -66,6 +67,8 @@ class EncodedSequences:
     # (n_steps, N_COPY_RANKS) int32: items that the row's event can only copy, most recent first;
     # 0 = none
     known: torch.Tensor
+    # (n_steps,) int64: flags that any recent item carries when the row's event is drawn
+    flags: torch.Tensor
     user_attributes: torch.Tensor  # (n_users, n_attributes) int64 codes
     names: tuple[str, ...]  # of the fields
     ids: np.ndarray  # (n_users,) str: the users' ids, which never leave the training
@@ -244,6 +247,7 @@ def _unfold(
     clock = np.zeros((n, len(codec.row_levels())), dtype=np.int64)
     items = np.zeros(n, dtype=np.int64)
     known = np.zeros((n, codes.N_COPY_RANKS), dtype=np.int32)
+    flags = np.zeros(n, dtype=np.int64)
     until = rows.row[rows.starts + rows.counts - 1, col.TIME] if len(rows.starts) else rows.starts
     state = UserState(
         codec.effects(),
@@ -271,6 +275,7 @@ def _unfold(
         clock,
         items,
         known,
+        flags,
     )
     return EncodedSequences(
         offsets,
@@ -279,6 +284,7 @@ def _unfold(
         torch.from_numpy(target),
         torch.from_numpy(items),
         torch.from_numpy(known),
+        torch.from_numpy(flags),
         torch.from_numpy(user_attributes),
         tuple(codec.fields()),
         ids,
@@ -303,6 +309,7 @@ def _replay(
     clock,
     items,
     known,
+    flags,
 ):
     seen = np.empty(codes.N_COPY_RANKS, dtype=np.int64)
     for i in range(len(users)):
@@ -319,6 +326,7 @@ def _replay(
             next_offer = replay_offers(u, i, next_offer, offers, False)
             if row[col.IS_SESSION_START] != 0:
                 begin_session(u, effects)
+            flags[at] = carried_flags(u)
             need = effects.needs[row[col.EVENT]]
             known_items(u, need, seen)
             past = rows.row[rows.starts[i] : rows.starts[i] + t, col.ITEM]

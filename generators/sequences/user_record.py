@@ -97,6 +97,16 @@ def carries(u, slot, need):
     return u.item[slot] > 0 and (u.flags[slot] & need) == need
 
 
+@inner
+def carried_flags(u):
+    """Return the flags that any of the recent items carries."""
+    flags = 0
+    for slot in range(codes.N_RECENT):
+        if u.item[slot] > 0:
+            flags |= u.flags[slot]
+    return flags
+
+
 @inner_with_arrays
 def known_items(u, need, out):
     """Write to `out` (N_COPY_RANKS,) the item of each rank for an event with the needs; 0 = none.

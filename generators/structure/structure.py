@@ -288,6 +288,7 @@ def in_order(relations: Iterable[Relation], columns: Iterable[str]) -> list[Rela
 OWN = frozenset(
     {
         *("gap", "intent", "pick", "item", "order", "price_ratio", "_row"),
+        *("clock", "flags", "recent items", "traits"),
         *("arrival", "stay", "length", "marks", "last rows", "last stay", "rhythm"),
     }
 )

@@ -62,8 +62,7 @@ def _items(part: Record, categories: Values, columns: dict[str, Values]) -> Item
     levels = part.record("levels")
     levels.only((), (POPULARITY, SALES))
     habits = part.record("habits")
-    _check_rare_names(part, names, other)
-    return Items(
+    items = Items(
         names,
         category,
         start,
@@ -73,6 +72,8 @@ def _items(part: Record, categories: Values, columns: dict[str, Values]) -> Item
         {n: levels.integers(n, size=size, low=0, high=len(LEVELS)) for n in levels},
         {n: habits.integers(n, size=size, low=0, high=ITEM_HABIT_LEVELS) for n in habits},
     )
+    _check_rare_names(part, items)
+    return items
 
 
 def read_typical(codec: Codec, part: Record) -> Vocabulary:
@@ -85,10 +86,10 @@ def read_typical(codec: Codec, part: Record) -> Vocabulary:
     return replace(codec.vocabulary, items=replace(items, typical=found))
 
 
-def _check_rare_names(part: Record, names: list[str], other: np.ndarray) -> None:
+def _check_rare_names(part: Record, items: Items) -> None:
     """Check that no item has a name that rare items get: 'other:5' and so on."""
-    rare = {names[i - 1] for i in other.tolist() if i > 0}
-    for name in names:
+    rare = {items.names[i - 1] for i in items.rare.tolist()}
+    for name in items.names:
         base, colon, number = name.rpartition(":")
         if colon and base in rare and number.isdigit():
             part.fail("names", f"has {name!r}, which is a name for rare items")
