@@ -69,14 +69,6 @@ def given_rows(rows: Rows) -> Callable[[], Rows]:
     return lambda: rows
 
 
-def exact_answers(questions: Sequence[Question]) -> Answers:
-    """Return the number of rows in each cell of each table, without weights, votes and noise."""
-    return {
-        q.name: (np.bincount(q.rows()[1], minlength=q.size).astype(np.float64), 0.0)
-        for q in questions
-    }
-
-
 class Tables:
     """Asks for tables under the budget that `ledger` has left, and records what it costs there.
 

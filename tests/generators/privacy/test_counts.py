@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generators.privacy.accounting import PrivacyLedger
-from generators.privacy.counts import NORMS, Answers, Question, Tables, exact_answers, given_rows
+from generators.privacy.counts import NORMS, Answers, Question, Tables, given_rows
 
 USERS, ROWS = 12, 300
 SIZES = (60, 7, 200)
@@ -111,7 +111,6 @@ def test_what_is_not_clipped_is_counted_as_it_is_on_average() -> None:
         found.append(counts)
     off = np.mean(found, axis=0) - [USERS, USERS / 2]
     assert np.abs(off).max() < 4 * noise / np.sqrt(len(found))
-    assert exact_answers([asked])["t"][0].tolist() == [2 * USERS, USERS]
 
 
 @pytest.mark.parametrize("quantile", [0.25, 0.75])
