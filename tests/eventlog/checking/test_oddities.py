@@ -84,9 +84,12 @@ def test_repeated_rows_are_seen_where_prices_are_half_precision(
     half = EventLog(log.events.assign(price=log.events["price"].astype(np.float16)))
     half.write(tmp_path / "log")
     (part,) = (tmp_path / "log" / "events").iterdir()
-    assert pq.read_schema(part).field("price").type == pa.float16()
+    assert pq.read_schema(part).field("price").type == pa.float32()
     assert main(["check", str(tmp_path / "log")]) == 0
     assert "(2 rows, this is the first)" in capsys.readouterr().out
+    table = pq.read_table(part)  # as another program would have written it
+    prices = table["price"].cast(pa.float16())
+    pq.write_table(table.set_column(table.column_names.index("price"), "price", prices), part)
     assert len(clean(EventLog.read(tmp_path / "log"))[0]) == len(shop())
 
 
