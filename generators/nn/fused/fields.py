@@ -8,7 +8,6 @@ the cache.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 from numba import njit
 
 from generators.nn.fused.call import as_array, run
+from generators.nn.fused.losses import softmax_slope
 
 
 @dataclass(frozen=True)
@@ -147,17 +147,7 @@ def _softmax_slopes(code, weight, size, additions, constant, logits):
         while e < len(additions) and additions[e, 0] == i:
             logits[r, additions[e, 1]] += logits[r, additions[e, 2]]
             e += 1
-        highest, total, chosen = logits[r, 0], np.float32(0), logits[r, code[i]]
-        for c in range(1, size):
-            highest = max(highest, logits[r, c])
-        for c in range(size):
-            logits[r, c] = math.exp(logits[r, c] - highest)
-            total += logits[r, c]
-        loss += weight[i] * (math.log(total) + highest - chosen)
-        scale = weight[i] / total
-        for c in range(size):
-            logits[r, c] *= scale
-        logits[r, code[i]] -= weight[i]
+        loss += softmax_slope(logits[r, :size], code[i], weight[i])
         for o in range(size, logits.shape[1]):
             logits[r, o] = 0
         for a in range(since, e):

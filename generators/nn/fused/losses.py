@@ -44,18 +44,24 @@ def cross_entropy(logits: torch.Tensor, code: torch.Tensor, weight: torch.Tensor
 @njit(cache=True, fastmath=True)
 def _cross_entropy(logits, code, weight, slope):
     loss = 0.0
+    slope[:] = logits
     for i in range(len(logits)):
-        highest = logits[i].max()
-        total = np.float32(0)
-        for k in range(logits.shape[1]):
-            slope[i, k] = math.exp(logits[i, k] - highest)
-            total += slope[i, k]
-        loss += weight[i] * (math.log(total) + highest - logits[i, code[i]])
-        scale = weight[i] / total
-        for k in range(logits.shape[1]):
-            slope[i, k] *= scale
-        slope[i, code[i]] -= weight[i]
+        loss += softmax_slope(slope[i], code[i], weight[i])
     return loss
+
+
+@njit(cache=True, fastmath=True)
+def softmax_slope(logits, code, weight):
+    """Turn the logits (size,) of a row into their gradient; return the weighted loss of `code`."""
+    highest, total, chosen = logits.max(), np.float32(0), logits[code]
+    for k in range(len(logits)):
+        logits[k] = math.exp(logits[k] - highest)
+        total += logits[k]
+    scale = weight / total
+    for k in range(len(logits)):
+        logits[k] *= scale
+    logits[code] -= weight
+    return weight * (math.log(total) + highest - chosen)
 
 
 class _ItemLoss(torch.autograd.Function):
@@ -191,16 +197,7 @@ def _choose(logits, gain, traits, code, known, item, weight, of_gain):
         for r in range(known.shape[1]):
             if item <= known[i, r] < item + size:
                 logits[i, known[i, r] - item] = np.float32(-1e30)
-        mine = code[i] - item
-        highest, total, chosen = logits[i].max(), np.float32(0), logits[i, mine]
-        for k in range(size):
-            logits[i, k] = math.exp(logits[i, k] - highest)
-            total += logits[i, k]
-        loss += weight[i] * (math.log(total) + highest - chosen)
-        scale = weight[i] / total
-        for k in range(size):
-            logits[i, k] *= scale
-        logits[i, mine] -= weight[i]
+        loss += softmax_slope(logits[i], code[i] - item, weight[i])
         for k in range(size):
             for a in range(traits.shape[1]):
                 of_gain[i, traits[k, a]] += logits[i, k]
