@@ -34,12 +34,7 @@ from generators.structure.finding.search import Search
 from generators.structure.finding.texts import find_folded
 from generators.structure.relations.base import Relation
 from generators.structure.relations.constants import SessionConstant, UserConstant, UserLevel
-from generators.structure.relations.dependency import (
-    UNITS,
-    Calendar,
-    Dependency,
-    calendar,
-)
+from generators.structure.relations.dependency import UNITS, Calendar, Dependency, calendar
 from generators.structure.relations.forms import DATE, DISTANCE, Name, TimeDifference
 from generators.structure.relations.rows import Group
 from generators.structure.structure import Structure, in_order, kinds_of
@@ -107,8 +102,9 @@ class _Finder(Search):
         self.comparisons()
         self.calendars(self.free)
         self.dependencies(self.keys())
-        self.rates()
-        self.ratios()
+        numbers = self.numbers()
+        self.rates(numbers)
+        self.ratios(numbers)
         self.other_numbers()
         self.texts()
 
@@ -247,11 +243,14 @@ class _Finder(Search):
         left = [n for n in self.free if n in numbers.values and numbers.enough(n)]
         return sorted(left, key=lambda n: (n.startswith(DISTANCE), -numbers.decimals[n]))
 
-    def rates(self) -> None:
+    def numbers(self) -> Numbers:
+        """Return the numbers from which others may follow."""
+        events = self.some.events
+        return Numbers(self.some, [n for n in self.operands() if is_number(events[n])])
+
+    def rates(self, numbers: Numbers) -> None:
         """Find numbers that are another one times a rate that follows from keys."""
-        tables, operands = self.some, self.operands()
-        numbers = Numbers(tables, [n for n in operands if is_number(tables.events[n])])
-        codes = {n: codes_of(tables.events[n]) for n in self.keys()}
+        codes = {n: codes_of(self.some.events[n]) for n in self.keys()}
         for name in self._left(numbers):
             known = {n: codes[n] for n in self.before(name, list(codes))}
             bases = self.before(name, list(numbers.values))
@@ -262,12 +261,10 @@ class _Finder(Search):
             if rate is not None:
                 self.take(rate)
 
-    def ratios(self) -> None:
+    def ratios(self, numbers: Numbers) -> None:
         """Find numbers that are one number divided by another, or a few multiples of one."""
-        tables = self.some
         facts = [r.column for r in self.relations if isinstance(r, Dependency)]
-        operands = [n for n in self.operands() if is_number(tables.events[n])]
-        numbers = Numbers(tables, operands)
+        operands = list(numbers.values)
         for name in [n for n in self.free if n in operands and numbers.enough(n)]:
             ratio = find_formula(numbers, name, self.before(name, operands), self.rng, ratios=True)
             if ratio is not None:
