@@ -19,8 +19,10 @@ from generators.codec.clock import Clock
 from generators.codec.codec import Codec
 from generators.codec.coders import Values, string_codes
 from generators.codec.features import (
+    category_codes,
     count_labelled_sessions,
     gaps_and_session_starts,
+    item_codes,
     session_labels_of_rows,
 )
 from generators.codec.learn_columns import COLUMNS_WITH_ROLES, learn_columns
@@ -220,11 +222,12 @@ def _carried(log: EventLog, names: Values) -> dict[str, object]:
 
 
 def _with_levels(codec: Codec, events: pd.DataFrame) -> Codec:
+    item = item_codes(codec.items, events, category_codes(codec.categories, events))
     items = replace(
         codec.items,
-        levels=learn_levels(codec, events),
-        habits=learn_item_habits(codec, events),
-        typical=learn_typical_numbers(codec, events),
+        levels=learn_levels(codec, events, item),
+        habits=learn_item_habits(codec, events, item),
+        typical=learn_typical_numbers(codec, events, item),
     )
     return replace(codec, vocabulary=replace(codec.vocabulary, items=items))
 

@@ -72,7 +72,7 @@ class Items:
         """Codes that represent rare items, (m,) int64."""
         code = np.arange(self.size)
         first = self.other[self.category]
-        return code[(first > 0) & (code >= np.maximum(first, 1))]
+        return code[(first > 0) & (code >= first)]
 
 
 @dataclass(frozen=True)

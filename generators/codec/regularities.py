@@ -12,13 +12,7 @@ import pandas as pd
 from generators.codec.clock import DAY_MS
 from generators.codec.codec import Codec
 from generators.codec.coders import safe_ends
-from generators.codec.features import (
-    category_codes,
-    item_codes,
-    magnitudes,
-    means,
-    split_price,
-)
+from generators.codec.features import category_codes, magnitudes, means, split_price
 from generators.codec.parts import LEVELS, POPULARITY, SALES, Items, Ladder, Prices
 from generators.privacy.queries import PrivateQueries
 
@@ -100,13 +94,13 @@ def longest_session(
     return int(most), int(longest)
 
 
-def learn_levels(codec: Codec, events: pd.DataFrame) -> dict[str, np.ndarray]:
+def learn_levels(codec: Codec, events: pd.DataFrame, item: np.ndarray) -> dict[str, np.ndarray]:
     """Return fifths of the items by popularity and by sales, each with equally many rows.
 
     Sales are the share of an item's rows that are more than a look: what is often viewed is not
-    what is often bought. Each level is (items,) int64: 1 + place in LEVELS, 0 = unknown.
+    what is often bought. Each level is (items,) int64: 1 + place in LEVELS, 0 = unknown. `item`
+    (n,) are the codes of the rows' items.
     """
-    item = item_codes(codec.items, events, category_codes(codec.categories, events))
     rows = np.bincount(item, minlength=codec.items.size).astype(np.float64)
     rows[0] = 0
     if np.count_nonzero(rows) <= MOST_WITHOUT_LEVELS:
@@ -132,12 +126,14 @@ def learn_levels(codec: Codec, events: pd.DataFrame) -> dict[str, np.ndarray]:
     return levels
 
 
-def learn_item_habits(codec: Codec, events: pd.DataFrame) -> dict[str, np.ndarray]:
+def learn_item_habits(
+    codec: Codec, events: pd.DataFrame, item: np.ndarray
+) -> dict[str, np.ndarray]:
     """Return at which level each item keeps each number and its price, see Items.habits.
 
-    Levels have equally many rows: an item comes in packs of a dozen, another one by one.
+    Levels have equally many rows: an item comes in packs of a dozen, another one by one. `item`
+    (n,) are the codes of the rows' items.
     """
-    item = item_codes(codec.items, events, category_codes(codec.categories, events))
     rows = np.bincount(item, minlength=codec.items.size).astype(np.float64)
     if np.count_nonzero(rows[1:]) <= MOST_WITHOUT_LEVELS:
         return {}
@@ -152,15 +148,17 @@ def learn_item_habits(codec: Codec, events: pd.DataFrame) -> dict[str, np.ndarra
     return habits
 
 
-def learn_typical_numbers(codec: Codec, events: pd.DataFrame) -> dict[str, np.ndarray]:
+def learn_typical_numbers(
+    codec: Codec, events: pd.DataFrame, item: np.ndarray
+) -> dict[str, np.ndarray]:
     """Return the code of each number that is typical of each item, see Items.typical.
 
     An item comes in packs of a dozen, and is sold one by one as well: its mean is neither, and most
-    of its rows may be of one piece, as those of other items.
+    of its rows may be of one piece, as those of other items. `item` (n,) are the codes of the rows'
+    items.
     """
     if "item_id" not in events:
         return {}
-    item = item_codes(codec.items, events, category_codes(codec.categories, events))
     found = {}
     for name in codec.rest_fields:
         if name == "price" or name not in codec.bins:

@@ -26,6 +26,7 @@ LEVELS, COARSE_LEVELS = 32, 8  # of the expected number, with equally many rows
 FEWEST_ROWS = 400  # with a magnitude, before anything is expected
 MOST_COUNTED_ROWS = 40_000  # from which it is learnt what to expect
 _NONE = np.zeros(0, dtype=np.int64)
+NO_EDGES = torch.zeros(0)
 NO_TREES = Trees(_NONE, _NONE, _NONE, _NONE, _NONE, np.zeros(0, dtype=np.float32))
 
 
@@ -49,7 +50,7 @@ class Expected(Condition):
 
     hints: tuple[Condition, ...] = ()  # what the trees read, column by column
     trees: Trees = NO_TREES
-    edges: torch.Tensor = torch.zeros(0)  # noqa: RUF009  # (size - 1,) float32 between the levels
+    edges: torch.Tensor = NO_EDGES  # (size - 1,) float32 between the levels
 
     @classmethod
     def made(cls, own: str, known: Sequence[Condition], of: Expectation) -> list[Condition]:
