@@ -1,4 +1,4 @@
-"""Calling compiled functions with tensors."""
+"""Calling compiled functions with tensors, and what such functions share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from eventlog._runtime.compiled import inner
 
 
 def as_array(x: torch.Tensor) -> np.ndarray:
@@ -17,3 +19,10 @@ def as_array(x: torch.Tensor) -> np.ndarray:
 def run(kernel: Any, *arguments: Any) -> Any:
     """Call a compiled function, with tensors as arrays; it writes to the last, contiguous ones."""
     return kernel(*(as_array(x) if isinstance(x, torch.Tensor) else x for x in arguments))
+
+
+@inner
+def add(total, more):
+    """Add the numbers `more` (D,) to `total`; rows by themselves let the compiler use vectors."""
+    for j in range(len(total)):
+        total[j] += more[j]

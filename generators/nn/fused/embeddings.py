@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numba import njit
 
-from generators.nn.fused.call import as_array, run
+from generators.nn.fused.call import add, as_array, run
 
 
 class _EmbeddingSum(torch.autograd.Function):
@@ -56,11 +56,10 @@ def embedding_sum(
 @njit(cache=True)
 def _sum_embeddings(table, index, offset, out):
     for i in range(len(index)):
-        out[i] = 0.0
+        total = out[i]
+        total[:] = 0.0
         for k in range(index.shape[1]):
-            row = index[i, k] + offset[k]
-            for j in range(out.shape[1]):
-                out[i, j] += table[row, j]
+            add(total, table[index[i, k] + offset[k]])
 
 
 @njit(cache=True)
@@ -80,6 +79,4 @@ def _rows_used(index, offset, size):
 def _scatter_embeddings(grad, index, offset, place, out):
     for i in range(len(index)):
         for k in range(index.shape[1]):
-            row = place[index[i, k] + offset[k]]
-            for j in range(out.shape[1]):
-                out[row, j] += grad[i, j]
+            add(out[place[index[i, k] + offset[k]]], grad[i])

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numba import njit
 
-from generators.nn.fused.call import as_array, run
+from generators.nn.fused.call import add, as_array, run
 from generators.nn.fused.losses import softmax_slope
 
 
@@ -50,6 +50,8 @@ class _FieldLosses(torch.autograd.Function):
             u.new_empty((int(m.sum()), u.shape[1])) for m in (asked & ~wanted, wanted)
         )
         of_weight, of_bias = torch.zeros_like(weight), torch.zeros_like(bias)
+        heads, head_slopes = _parts(weight, spec.outputs), _parts(of_weight, spec.outputs)
+        biases, bias_slopes = as_array(bias), of_bias.numpy()
         counts, state, loss = asked.sum(1).tolist(), as_array(u).copy(), 0.0
         first, code, row_weight = spec.first.tolist(), as_array(spec.code), as_array(spec.weight)
         embedding, added, keep = map(as_array, (table, spec.added, spec.keep))
@@ -62,12 +64,19 @@ class _FieldLosses(torch.autograd.Function):
             _read_states(embedding, code[k], added, *columns, has, keep, state, out)
             if part is None or not n:
                 continue
-            head = weight[part]
-            logits = torch.addmm(bias[part], active, head.T)
-            choices, plus = (code[k], row_weight[k], spec.sizes[k]), spec.additions[k].numpy()
-            loss += _softmax_slopes(*choices, plus, spec.constants[k].numpy(), logits.numpy())
-            torch.mm(logits.T, active, out=of_weight[part])
-            torch.sum(logits, 0, out=of_bias[part])
+            head = heads[k]
+            logits = torch.mm(active, head.T)
+            loss += _softmax_slopes(
+                code[k],
+                row_weight[k],
+                spec.sizes[k],
+                spec.additions[k].numpy(),
+                spec.constants[k].numpy(),
+                biases[part],
+                logits.numpy(),
+                bias_slopes[part],
+            )
+            torch.mm(logits.T, active, out=head_slopes[k])
             _through_active(torch.mm(logits, head).numpy(), code[k], keep, out)
         of_u, of_table = torch.zeros_like(u), torch.zeros_like(table)
         run(_states_backward, slopes, asked & ~wanted, spec.added, spec.first, of_u, of_table)
@@ -81,6 +90,12 @@ class _FieldLosses(torch.autograd.Function):
         if len(grads[1]):
             run(_states_backward, grads[1], *ctx.saved_tensors, of_u, of_table)
         return of_u, of_table, of_weight, of_bias, None
+
+
+def _parts(rows: torch.Tensor, outputs: list[slice | None]) -> list[torch.Tensor]:
+    """Return the rows of each field's outputs, as views; none where it has no outputs."""
+    sizes = [0 if part is None else part.stop - part.start for part in outputs]
+    return list(rows.split(sizes))
 
 
 def field_losses(
@@ -114,35 +129,37 @@ def _read_states(table, code, added, start, stop, activate, keep, state, out):
     Columns start..stop - 1 of `added` belong to the field. If `activate`, its active units are
     written.
     """
-    width, place = state.shape[1], 0
+    width, place, zero = state.shape[1], 0, np.float32(0)
     for i in range(len(code)):
+        mine = state[i]
         if code[i] >= 0:
-            if activate:
+            written = out[place]
+            for j in range(width):
+                written[j] = mine[j] if not activate or mine[j] > zero else zero
+            if activate and len(keep):
+                kept = keep[i]
                 for j in range(width):
-                    out[place, j] = max(state[i, j], np.float32(0))
-                if len(keep):
-                    for j in range(width):
-                        out[place, j] *= keep[i, j]
-            else:
-                for j in range(width):
-                    out[place, j] = state[i, j]
+                    written[j] *= kept[j]
             place += 1
         for a in range(start, stop):
             if added[i, a] >= 0:
-                for j in range(width):
-                    state[i, j] += table[added[i, a], j]
+                add(mine, table[added[i, a]])
 
 
 @njit(cache=True, fastmath=True)
-def _softmax_slopes(code, weight, size, additions, constant, logits):
-    """Turn outputs (m, O) of a field into their gradients; return the loss."""
+def _softmax_slopes(code, weight, size, additions, constant, bias, logits, of_bias):
+    """Turn products (m, O) of a field, which lack the `bias`, into the gradients of its outputs.
+
+    Their sum is written to `of_bias` (O,). Returns the loss.
+    """
     loss, r, e = 0.0, 0, 0
+    of_bias[:] = 0.0
     for i in range(len(code)):
         if code[i] < 0:
             continue
+        add(logits[r], bias)
         if len(constant):
-            for c in range(size):
-                logits[r, c] += constant[i, c]
+            add(logits[r, :size], constant[i])
         since = e
         while e < len(additions) and additions[e, 0] == i:
             logits[r, additions[e, 1]] += logits[r, additions[e, 2]]
@@ -152,6 +169,7 @@ def _softmax_slopes(code, weight, size, additions, constant, logits):
             logits[r, o] = 0
         for a in range(since, e):
             logits[r, additions[a, 2]] += logits[r, additions[a, 1]]
+        add(of_bias, logits[r])
         r += 1
     return loss
 
@@ -159,15 +177,17 @@ def _softmax_slopes(code, weight, size, additions, constant, logits):
 @njit(cache=True)
 def _through_active(slope, code, keep, active):
     """Turn the active units (m, D) of a field into the gradient of its states."""
-    place = 0
+    place, zero = 0, np.float32(0)
     for i in range(len(code)):
         if code[i] < 0:
             continue
-        for j in range(slope.shape[1]):
-            active[place, j] = slope[place, j] if active[place, j] > 0 else np.float32(0)
+        mine, through = active[place], slope[place]
+        for j in range(len(mine)):
+            mine[j] = through[j] if mine[j] > zero else zero
         if len(keep):
-            for j in range(slope.shape[1]):
-                active[place, j] *= keep[i, j]
+            kept = keep[i]
+            for j in range(len(mine)):
+                mine[j] *= kept[j]
         place += 1
 
 
@@ -183,15 +203,12 @@ def _states_backward(grad, wanted, added, first, of_u, of_table):
             if found:
                 for a in range(first[k], first[k + 1]):
                     if added[i, a] >= 0:
-                        for j in range(width):
-                            of_table[added[i, a], j] += total[j]
+                        add(of_table[added[i, a]], total)
             if wanted[k, i]:
-                for j in range(width):
-                    total[j] += grad[place[k], j]
+                add(total, grad[place[k]])
                 place[k] += 1
                 found = True
-        for j in range(width):
-            of_u[i, j] += total[j]
+        add(of_u[i], total)
 
 
 @njit(cache=True)

@@ -10,6 +10,7 @@ import torch
 from numba import njit
 
 from generators.nn.fused.call import run
+from generators.nn.fused.exponential import exponential
 
 MOST_PAIRS = 4096  # of a row and an item, for which a matrix product is not worth its call
 
@@ -53,9 +54,11 @@ def _cross_entropy(logits, code, weight, slope):
 @njit(cache=True, fastmath=True)
 def softmax_slope(logits, code, weight):
     """Turn the logits (size,) of a row into their gradient; return the weighted loss of `code`."""
-    highest, total, chosen = logits.max(), np.float32(0), logits[code]
+    highest, total, chosen = logits[0], np.float32(0), logits[code]
     for k in range(len(logits)):
-        logits[k] = math.exp(logits[k] - highest)
+        highest = max(highest, logits[k])
+    for k in range(len(logits)):
+        logits[k] = exponential(logits[k] - highest)
         total += logits[k]
     scale = weight / total
     for k in range(len(logits)):
@@ -152,16 +155,13 @@ def _small_parts(
     of_gain,
 ):
     """Write the gradients of categories with few rows and items; return the loss."""
-    loss, width = 0.0, query.shape[1]
+    loss = 0.0
     for p in range(len(parts)):
         row, end, item, stop = parts[p]
         logits = np.empty((end - row, stop - item), dtype=np.float32)
         for i in range(row, end):
             for k in range(item, stop):
-                total = bias[k]
-                for j in range(width):
-                    total += query[i, j] * weight[k, j]
-                logits[i - row, k - item] = total
+                logits[i - row, k - item] = bias[k] + _dot(query[i], weight[k])
         loss += _choose(
             logits,
             gain[row:end],
@@ -176,10 +176,23 @@ def _small_parts(
             for k in range(item, stop):
                 slope = logits[i - row, k - item]
                 of_bias[k] += slope
-                for j in range(width):
-                    of_weight[k, j] += slope * query[i, j]
-                    of_query[i, j] += slope * weight[k, j]
+                _add_times(of_weight[k], slope, query[i])
+                _add_times(of_query[i], slope, weight[k])
     return loss
+
+
+@njit(cache=True, fastmath=True)
+def _dot(left, right):
+    total = np.float32(0)
+    for j in range(len(left)):
+        total += left[j] * right[j]
+    return total
+
+
+@njit(cache=True, fastmath=True)
+def _add_times(total, factor, more):
+    for j in range(len(total)):
+        total[j] += factor * more[j]
 
 
 @njit(cache=True, fastmath=True)
