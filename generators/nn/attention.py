@@ -166,18 +166,44 @@ class AttentionLayer(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the outputs (B, T, D) of a sequence `x` (B, T, D); row t sees the rows 0..t."""
-        b, t, width = x.shape
+        x = x + self.mix(self._attended(self.project(self.norm(x))))
+        return x + self.down(torch.relu(self.up(self.norm_inner(x))))
+
+    def rows(self, x: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
+        """Return what `forward` returns for sequences of several lengths one after another.
+
+        Sequences of similar lengths are attended to together, padded to the longest of them.
+
+        Args:
+            x: (N, D) rows of all sequences.
+            starts: (W + 1,) int64, where each begins; the last is N.
+        """
+        projected = self.project(self.norm(x))
+        first, length = starts[:-1], starts.diff()
+        group = torch.ceil(torch.log2(length.double()))
+        parts, places = [], []
+        for mine in group.unique():
+            of = group == mine
+            step = torch.arange(int(length[of].max()))
+            at, here = first[of, None] + step, step < length[of, None]
+            padded = projected[torch.where(here, at, first[of, None])]
+            parts.append(self._attended(padded)[here])
+            places.append(at[here])
+        attended = torch.cat(parts).index_select(0, torch.argsort(torch.cat(places)))
+        x = x + self.mix(attended)
+        return x + self.down(torch.relu(self.up(self.norm_inner(x))))
+
+    def _attended(self, projected: torch.Tensor) -> torch.Tensor:
+        """Return the attention (B, T, D) of sequences with queries, keys and values (B, T, 3 D)."""
+        b, t, _ = projected.shape
         # (B, H, T, d)
-        query, key, value = (
-            self.project(self.norm(x)).reshape(b, t, 3, self.heads, self.dim).permute(2, 0, 3, 1, 4)
-        )
+        query, key, value = projected.reshape(b, t, 3, self.heads, self.dim).permute(2, 0, 3, 1, 4)
         # (T, d / 2)
         angle = torch.arange(t)[:, None] * self.frequency
         attended = F.scaled_dot_product_attention(
             _rotate(query, angle), _rotate(key, angle), value, is_causal=True
         )
-        x = x + self.mix(attended.transpose(1, 2).reshape(b, t, width))
-        return x + self.down(torch.relu(self.up(self.norm_inner(x))))
+        return attended.transpose(1, 2).reshape(b, t, -1)
 
     def start(self, users: int) -> KeyValueCache:
         """Return the state of `users` users who are sampled, before their first row."""

@@ -1,6 +1,6 @@
 """Batches of users for training, and how a training runs.
 
-The steps of a long sequence are cut into windows, which are rows of a batch like short sequences.
+The steps of a long sequence are cut into windows, which count like short sequences.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import numpy as np
 import torch
 
 from generators.sequences.encode import EncodedSequences
-
-LENGTHS_PER_DOUBLING = 4  # groups of lengths that are batched together
 
 
 @dataclass(frozen=True)
@@ -36,58 +34,79 @@ class TrainingPlan:
 
 @dataclass(frozen=True)
 class Batch:
-    """R windows of B users; the first window of each user comes first."""
+    """The first steps of B users, padded to the longest of them, T."""
 
-    features: torch.Tensor  # (R, T, F) int64
-    clock: torch.Tensor  # (R, T, 3) int64
-    target: torch.Tensor  # (R, T, n_fields) int64, -1 = not asked
-    mask: torch.Tensor  # (R, T) bool: is there a step?
-    owner: torch.Tensor  # (R,) int64: row of the user in `user_attributes`
-    items: torch.Tensor  # (R, T) int64: the item of each row, copied or fresh
-    known: torch.Tensor  # (R, T, N_COPY_RANKS) int32: items that a row can copy
+    features: torch.Tensor  # (B, T, F) int64
+    clock: torch.Tensor  # (B, T, 3) int64
+    target: torch.Tensor  # (B, T, n_fields) int64, -1 = not asked
+    mask: torch.Tensor  # (B, T) bool: is there a step?
     user_attributes: torch.Tensor  # (B, S) int64
     length: torch.Tensor  # (B,) int64: steps of the user
 
 
+@dataclass(frozen=True)
+class PackedBatch:
+    """The steps of B users one after another, N in all, cut into W windows; nothing is padded."""
+
+    features: torch.Tensor  # (N, F) int64
+    clock: torch.Tensor  # (N, 3) int64
+    target: torch.Tensor  # (N, n_fields) int64, -1 = not asked
+    items: torch.Tensor  # (N,) int64: the item of each row, copied or fresh
+    known: torch.Tensor  # (N, N_COPY_RANKS) int32: items that a row can copy
+    starts: torch.Tensor  # (W + 1,) int64: where each window begins; the last is N
+    owner: torch.Tensor  # (N,) int64: row of the user in `user_attributes`
+    user_attributes: torch.Tensor  # (B, S) int64
+    length: torch.Tensor  # (B,) int64: steps of the user
+    # (M,) int64: the steps of each user's first window but the first step, whose features say what
+    # the rows before were, and (B + 1,) where those of each user begin
+    encoded: torch.Tensor
+    encoded_starts: torch.Tensor
+
+
 def make_batch(steps: EncodedSequences, users: np.ndarray, window: int) -> Batch:
-    """Return the windows of `users` (B,), padded to the longest."""
+    """Return the first `window` steps of each of `users` (B,)."""
     lengths = steps.lengths()[users]
-    windows = np.maximum(-(-lengths // window), 1)
-    owner = np.append(np.arange(len(users)), np.repeat(np.arange(len(users)), windows - 1))
-    number = np.append(
-        np.zeros(len(users), dtype=np.int64),
-        np.concatenate([np.arange(1, w) for w in windows]) if len(users) else [],
-    )
-    start = steps.offsets[users][owner] + number.astype(np.int64) * window
-    size = np.minimum(lengths[owner] - number.astype(np.int64) * window, window)
+    start, size = steps.offsets[users], np.minimum(lengths, window)
     at = start[:, None] + np.arange(int(size.max(initial=1)))[None, :]
     mask = np.arange(at.shape[1])[None, :] < size[:, None]
     index = torch.from_numpy(np.where(mask, at, start[:, None]))
-    target = steps.target[index].masked_fill(~torch.from_numpy(mask)[..., None], -1)
     return Batch(
         features=steps.features[index],
         clock=steps.clock[index],
-        target=target,
+        target=steps.target[index].masked_fill(~torch.from_numpy(mask)[..., None], -1),
         mask=torch.from_numpy(mask),
-        owner=torch.from_numpy(owner),
-        items=steps.items[index],
-        known=steps.known[index],
         user_attributes=steps.user_attributes[users],
         length=torch.from_numpy(lengths),
+    )
+
+
+def pack(steps: EncodedSequences, users: np.ndarray, window: int) -> PackedBatch:
+    """Return all steps of `users` (B,), cut into windows of `window` steps."""
+    lengths = steps.lengths()[users]
+    ends = np.cumsum(lengths)
+    owner = np.repeat(np.arange(len(users)), lengths)
+    number = np.arange(len(owner)) - (ends - lengths)[owner]  # of a step among those of its user
+    at = torch.from_numpy(steps.offsets[users][owner] + number)
+    encoded = np.clip(lengths - 1, 0, window - 1)
+    return PackedBatch(
+        features=steps.features.index_select(0, at),
+        clock=steps.clock.index_select(0, at),
+        target=steps.target.index_select(0, at),
+        items=steps.items.index_select(0, at),
+        known=steps.known.index_select(0, at),
+        starts=torch.from_numpy(np.append(np.flatnonzero(number % window == 0), len(owner))),
+        owner=torch.from_numpy(owner),
+        user_attributes=steps.user_attributes[users],
+        length=torch.from_numpy(lengths),
+        encoded=torch.from_numpy(np.flatnonzero((number > 0) & (number < window))),
+        encoded_starts=torch.from_numpy(np.append(0, np.cumsum(encoded))),
     )
 
 
 def batches(
     steps: EncodedSequences, plan: TrainingPlan, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Yield users of similar length, about `batch_steps` steps at a time, in random order."""
-    noise = rng.random(len(steps))
-    group = np.round(np.log2(steps.lengths() + 1) * LENGTHS_PER_DOUBLING)
-    order = np.lexsort((noise, group))
-    padded = np.minimum(steps.lengths()[order], plan.window) * np.maximum(
-        -(-steps.lengths()[order] // plan.window), 1
-    )
-    batch = np.cumsum(padded) // plan.batch_steps
-    groups = np.split(order, np.flatnonzero(np.diff(batch)) + 1)
-    for k in rng.permutation(len(groups)):
-        yield groups[k]
+    """Yield users, about `batch_steps` steps at a time, in random order."""
+    order = rng.permutation(len(steps))
+    batch = np.cumsum(steps.lengths()[order]) // plan.batch_steps
+    yield from np.split(order, np.flatnonzero(np.diff(batch)) + 1)

@@ -25,9 +25,9 @@ from eventlog._runtime.system import keep_freed_memory
 from eventlog.privacy.noise import UserStreams
 from generators.codec.codec import Codec
 from generators.nn.batches import TrainingPlan, make_batch
-from generators.nn.losses import per_user_losses
 from generators.nn.network import RowNet
-from generators.nn.posterior import latent_of
+from generators.nn.per_user_losses import per_user_losses
+from generators.nn.posterior import latents_by_user
 from generators.privacy.accounting import PrivacyLedger, noise_for
 from generators.sequences.encode import EncodedSequences
 
@@ -216,7 +216,9 @@ def user_losses(
     batch = make_batch(steps, users, plan.private_rows + 1)
     # a longer draw begins like a shorter one
     drawn = own.uniform(users, step, net.latent + batch.mask.shape[1])
-    z, kl = latent_of(net, batch, plan, torch.from_numpy(ndtri(drawn[:, : net.latent])).float())
+    z, kl = latents_by_user(
+        net, batch, plan, torch.from_numpy(ndtri(drawn[:, : net.latent])).float()
+    )
     keep = torch.from_numpy(drawn[:, net.latent :] >= plan.word_dropout).float()
     total = per_user_losses(net, batch, z, steps.names, start, keep) + kl
     return total / (plan.private_rows + 1) ** 0.5 / batch.mask.sum(1).to(total.dtype) ** 0.5

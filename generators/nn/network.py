@@ -24,6 +24,7 @@ from generators.nn.affinity import (
     recent_item_affinity,
 )
 from generators.nn.fused.embeddings import embedding_sum
+from generators.nn.fused.pooling import pooled
 from generators.nn.user_attributes import AttributeNetwork
 from generators.sequences import feature_layout as layout
 
@@ -212,8 +213,28 @@ class RowNet(AttributeNetwork):
         weight = mask[..., None].to(rows.dtype)
         mean = (rows * weight).sum(1) / weight.sum(1).clamp(min=1)  # (B, D / 2)
         highest = (rows * weight).amax(1)  # (B, D / 2)
+        return self._posterior_of(torch.cat([mean, highest], 1), attributes, length)
+
+    def packed_posterior(
+        self,
+        features: torch.Tensor,
+        starts: torch.Tensor,
+        attributes: torch.Tensor,
+        length: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what `posterior` returns, of features (M, F) of all users one after another.
+
+        `starts` (B + 1,) says where those of each user begin.
+        """
+        rows = torch.relu(self.encode_row(self._sum(self.encode_embed, features, self.offset)))
+        return self._posterior_of(pooled(rows, starts), attributes, length)
+
+    def _posterior_of(
+        self, rows: torch.Tensor, attributes: torch.Tensor, length: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what `posterior` returns, given mean and maximum of users' rows, (B, D)."""
         about = self.encode_static(attributes + self.attribute_offset).sum(1)  # (B, D / 2)
-        user = torch.cat([mean, highest, about, torch.log1p(length.to(rows.dtype))[:, None] / 5], 1)
+        user = torch.cat([rows, about, torch.log1p(length.to(rows.dtype))[:, None] / 5], 1)
         center, spread = self.encode_out(torch.relu(self.encode_user(user))).chunk(2, -1)
         return center, spread.clamp(-8, 4)
 
@@ -239,6 +260,29 @@ class RowNet(AttributeNetwork):
         for layer in self.layers:
             x = layer(x)
         return self.norm(x) + condition[:, None]
+
+    def packed_states(
+        self,
+        features: torch.Tensor,
+        condition: torch.Tensor,
+        starts: torch.Tensor,
+        keep: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return what `states` returns, of sequences one after another, (N, D).
+
+        Args:
+            features: (N, F).
+            condition: (N, D).
+            starts: (W + 1,) int64, where each sequence begins; the last is N.
+            keep: (N,), see `states`.
+        """
+        x = self.look(features)
+        if keep is not None:
+            x = x * keep[:, None]
+        x = x + condition
+        for layer in self.layers:
+            x = layer.rows(x, starts)  # type: ignore[operator]
+        return self.norm(x) + condition
 
     def look(self, features: torch.Tensor) -> torch.Tensor:
         """Return the embedding (..., D) of features (..., F) and of the recent items' traits."""

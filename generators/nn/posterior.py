@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from generators.nn.batches import Batch, TrainingPlan, batches, make_batch
+from generators.nn.batches import Batch, PackedBatch, TrainingPlan, batches, pack
 from generators.nn.network import RowNet
 from generators.sequences.encode import EncodedSequences
 
@@ -18,30 +18,51 @@ BATCH_SEED = 6  # of the order of batches, which decides which user gets which n
 Noise = Callable[[np.ndarray], torch.Tensor]  # users (B,) -> standard normal numbers (B, Z)
 
 
-def latent_of(
-    net: RowNet, batch: Batch, plan: TrainingPlan, noise: torch.Tensor
+def latents_of(
+    net: RowNet, batch: PackedBatch, plan: TrainingPlan, noise: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw each user's latent and return it with its cost.
+    """Draw the latents of a batch's users and return them with their cost.
 
     Args:
         noise: (B, Z) standard normal numbers.
 
     Returns:
-        The latents (B, Z), and their divergence from the prior (B,) in nats.
+        The latents (B, Z), and their divergence from the prior () in nats; what a dimension costs
+        for free it costs for free on average over the users.
+    """
+    n = len(batch.user_attributes)
+    if not net.latent:
+        return torch.zeros((n, 0)), torch.zeros(())
+    center, spread = net.packed_posterior(
+        batch.features.index_select(0, batch.encoded),
+        batch.encoded_starts,
+        batch.user_attributes,
+        batch.length,
+    )
+    cost = _divergence(center, spread).mean(0).clamp(min=plan.free_bits).sum() * n
+    return center + (0.5 * spread).exp() * noise, cost
+
+
+def latents_by_user(
+    net: RowNet, batch: Batch, plan: TrainingPlan, noise: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what `latents_of` returns with a cost (B,) of each user, for gradients user by user.
+
+    A mean over users would mix their gradients.
     """
     n = len(batch.user_attributes)
     if not net.latent:
         return torch.zeros((n, 0)), torch.zeros(n)
     center, spread = net.posterior(
-        batch.features[:n, 1:], batch.user_attributes, batch.mask[:n, 1:], batch.length
+        batch.features[:, 1:], batch.user_attributes, batch.mask[:, 1:], batch.length
     )
-    cost = 0.5 * (center**2 + spread.exp() - 1 - spread)  # (B, Z)
-    if net.per_user:
-        # a mean over users would mix their gradients
-        kl = cost.clamp(min=plan.free_bits).sum(1)
-    else:
-        kl = cost.mean(0).clamp(min=plan.free_bits).sum().expand(n)
-    return center + (0.5 * spread).exp() * noise, kl
+    cost = _divergence(center, spread).clamp(min=plan.free_bits).sum(1)
+    return center + (0.5 * spread).exp() * noise, cost
+
+
+def _divergence(center: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
+    """Return the divergence (B, Z) of normal distributions from the standard normal one."""
+    return 0.5 * (center**2 + spread.exp() - 1 - spread)
 
 
 def posterior_draws(
@@ -58,8 +79,8 @@ def posterior_draws(
         return out
     with torch.no_grad():
         for users in batches(steps, plan, np.random.default_rng(BATCH_SEED)):
-            batch = make_batch(steps, users, plan.window)
-            out[users] = latent_of(net, batch, plan, noise(users))[0].numpy()
+            batch = pack(steps, users, plan.window)
+            out[users] = latents_of(net, batch, plan, noise(users))[0].numpy()
     return out
 
 

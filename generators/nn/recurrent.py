@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from generators.nn.fused.recurrence import scan
+from generators.nn.fused.recurrence import recurrent_layer, scan
 
 
 class RecurrentLayer(nn.Module):
@@ -32,9 +32,19 @@ class RecurrentLayer(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the outputs (B, T, D) of a sequence `x` (B, T, D)."""
-        gate, candidate = self.gates(self.norm(x)).chunk(2, -1)
-        x = x + self.mix(scan(torch.sigmoid(gate), candidate))
+        projected = self.gates(self.norm(x))
+        starts = torch.arange(len(x) + 1) * x.shape[1]
+        x = x + self.mix(scan(projected.flatten(0, 1), starts).reshape(x.shape))
         return x + self.down(torch.relu(self.up(self.norm_inner(x))))
+
+    def rows(self, x: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
+        """Return what `forward` returns for sequences of several lengths one after another, fused.
+
+        Args:
+            x: (N, D) rows of all sequences.
+            starts: (W + 1,) int64, where each begins; the last is N.
+        """
+        return recurrent_layer(x, starts, tuple(self.parameters()))
 
     def start(self, users: int) -> RecurrentState:
         """Return the state of `users` users who are sampled, before their first row."""

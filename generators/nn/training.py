@@ -14,11 +14,12 @@ from torch import nn
 from eventlog._runtime.console import track
 from eventlog._runtime.errors import WorkError
 from generators.codec.codec import Codec
-from generators.nn.batches import TrainingPlan, batches, make_batch
-from generators.nn.losses import FieldPlan, open_loss
+from generators.nn.batches import TrainingPlan, batches, pack
+from generators.nn.field_plan import FieldPlan
+from generators.nn.losses import open_loss
 from generators.nn.network import RowNet
 from generators.nn.optimizer import Adam
-from generators.nn.posterior import latent_of
+from generators.nn.posterior import latents_of
 from generators.sequences.encode import EncodedSequences
 
 WARM_UP = 0.1  # share of the updates in which the learning rate rises
@@ -48,14 +49,14 @@ def train(
     net.train()
     # Update by update: the first of them say how long the training takes, however long an epoch is.
     for done, (epoch, users) in enumerate(track(updates, "training")):
-        batch = make_batch(steps, users, plan.window)
+        batch = pack(steps, users, plan.window)
+        n = len(batch.owner)
         noise = torch.randn((len(users), net.latent), generator=generator)
-        z, kl = latent_of(net, batch, plan, noise)
-        keep = (torch.rand(batch.mask.shape, generator=generator) >= plan.word_dropout).float()
+        z, cost = latents_of(net, batch, plan, noise)
+        keep = (torch.rand(n, generator=generator) >= plan.word_dropout).float()
         rows = open_loss(net, batch, z, fields, keep)
         # the latent costs nothing at first, and in full after a third of the updates
-        loss = rows + kl.sum() * min(1.0, 3 * done / len(updates))
-        n = int(batch.mask.sum())
+        loss = rows + cost * min(1.0, 3 * done / len(updates))
         (loss / n).backward()
         optimizer.step(plan.rate * _rate_at(done / len(updates)))
         sums[epoch] += float(loss.detach()), n

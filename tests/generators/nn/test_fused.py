@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from numba import njit
 
+from generators.nn.attention import AttentionLayer
 from generators.nn.fused import losses
 from generators.nn.fused.embeddings import embedding_sum
+from generators.nn.fused.exponential import exponential
 from generators.nn.fused.fields import FieldSpec, field_losses
 from generators.nn.fused.losses import cross_entropy, item_loss
+from generators.nn.fused.pooling import pooled
 from generators.nn.fused.recurrence import scan
 from generators.nn.optimizer import TABLE_RATE, Adam
+from generators.nn.recurrent import RecurrentLayer
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -48,15 +54,65 @@ def test_a_sum_of_embeddings(sparse: bool) -> None:
 
 
 def test_a_recurrence() -> None:
-    def plain(gate: torch.Tensor, candidate: torch.Tensor) -> torch.Tensor:
-        state, out = torch.zeros(3, 4), []
-        for t in range(6):
-            state = torch.lerp(state, candidate[:, t], gate[:, t].sigmoid())
-            out.append(state)
-        return torch.stack(out, 1)
+    starts = torch.tensor([0, 5, 6, 13])
 
-    gate, candidate = drawn(3, 6, 4), drawn(3, 6, 4, seed=1)
-    assert_alike(lambda g, c: scan(g.sigmoid(), c), plain, gate, candidate)
+    def plain(projected: torch.Tensor) -> torch.Tensor:
+        state, out = torch.zeros(4), []
+        for t, row in enumerate(projected):
+            state = torch.zeros(4) if t in starts else state
+            state = torch.lerp(state, row[4:], row[:4].sigmoid())
+            out.append(state)
+        return torch.stack(out)
+
+    assert_alike(lambda x: scan(x, starts), plain, drawn(13, 8))
+
+
+LAYERS = [lambda: RecurrentLayer(8), lambda: AttentionLayer(8, 2)]
+
+
+@pytest.mark.parametrize("make", LAYERS)
+def test_sequences_one_after_another_are_those_that_a_layer_gets_one_by_one(
+    make: Callable[[], RecurrentLayer | AttentionLayer],
+) -> None:
+    torch.manual_seed(0)
+    layer, starts = make(), torch.tensor([0, 5, 6, 13, 18])
+    for parameter in layer.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    weights, found = tuple(layer.parameters()), []
+    for packed in (True, False):
+        x = drawn(18, 8)
+        if packed:
+            out = layer.rows(x, starts)
+        else:
+            out = torch.cat([layer(part[None])[0] for part in x.split(starts.diff().tolist())])
+        grads = torch.autograd.grad((out * drawn(18, 8, seed=1).detach()).sum(), (x, *weights))
+        found.append([out, *grads])
+    for mine, other in zip(*found, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
+
+
+def test_mean_and_maximum_of_the_rows_of_users() -> None:
+    starts = torch.tensor([0, 2, 2, 7])
+
+    def plain(rows: torch.Tensor) -> torch.Tensor:
+        parts = rows.split(starts.diff().tolist())
+        none = torch.zeros(6)
+        return torch.stack([torch.cat([p.mean(0), p.amax(0)]) if len(p) else none for p in parts])
+
+    positive = drawn(7, 3).detach().abs().requires_grad_()
+    assert_alike(lambda rows: pooled(rows, starts), plain, positive)
+
+
+def test_the_exponential_function() -> None:
+    @njit
+    def all_of(x: np.ndarray, out: np.ndarray) -> None:
+        for i in range(len(x)):
+            out[i] = exponential(x[i])
+
+    x = np.linspace(-86, 88, 10_001, dtype=np.float32)
+    out = np.empty_like(x)
+    all_of(x, out)
+    np.testing.assert_allclose(out, np.exp(x.astype(np.float64)), rtol=4e-7)
 
 
 @pytest.mark.parametrize("dropout", [False, True])

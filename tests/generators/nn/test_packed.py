@@ -1,0 +1,87 @@
+"""Users' steps one after another say what padded sequences, and users one by one, say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from generators.models.vae import Vae
+from generators.nn.batches import make_batch, pack
+from generators.nn.field_plan import FieldPlan
+from generators.nn.losses import open_loss
+from generators.nn.network import RowNet
+from generators.sequences.encode import EncodedSequences
+from tests.fixtures.shop_logs import shop_log
+
+WINDOW = 64
+
+
+@pytest.fixture(scope="module")
+def case() -> tuple[RowNet, EncodedSequences, FieldPlan, np.ndarray]:
+    """A network before training, whose weights are not at their start, and users of all lengths."""
+    held: list[EncodedSequences] = []
+
+    class Untrained(Vae):
+        def _learn(self, steps: EncodedSequences, **_: object) -> None:
+            held.append(steps)
+
+    vae = Untrained(width=16, latent=4)
+    vae.fit(shop_log(users=60, seed=3), seed=0)
+    net = vae._build(0)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter += 0.1 * torch.randn(
+                parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())
+            )
+    (steps,) = held
+    fits = np.flatnonzero(steps.lengths() <= WINDOW)
+    return net, steps, FieldPlan.of(net, vae.codec_, steps), fits[:12]
+
+
+@torch.no_grad()
+def test_states_and_posteriors_are_those_of_padded_sequences(
+    case: tuple[RowNet, EncodedSequences, FieldPlan, np.ndarray],
+) -> None:
+    net, steps, _, users = case
+    padded, packed = make_batch(steps, users, WINDOW), pack(steps, users, WINDOW)
+    condition = net.condition(torch.zeros(len(users), 4), padded.user_attributes)
+    torch.testing.assert_close(
+        net.packed_states(packed.features, condition[packed.owner], packed.starts),
+        net.states(padded.features, condition)[padded.mask],
+        rtol=1e-4,
+        atol=1e-4,
+    )
+    theirs = net.posterior(
+        padded.features[:, 1:], padded.user_attributes, padded.mask[:, 1:], padded.length
+    )
+    seen = packed.features[packed.encoded]
+    ours = net.packed_posterior(seen, packed.encoded_starts, packed.user_attributes, packed.length)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_the_loss_of_users_is_the_sum_of_theirs(
+    case: tuple[RowNet, EncodedSequences, FieldPlan, np.ndarray],
+) -> None:
+    net, steps, plan, _ = case
+    users = np.append(np.argsort(steps.lengths())[-2:], np.arange(6))  # the longest, and some
+
+    def loss(users: np.ndarray) -> float:
+        z = torch.linspace(-1, 1, 4).repeat(len(users), 1)
+        return float(open_loss(net, pack(steps, users, WINDOW), z, plan, None))
+
+    assert loss(users) == pytest.approx(sum(loss(users[[k]]) for k in range(len(users))), rel=1e-5)
+
+
+def test_each_step_of_a_user_is_in_one_window(
+    case: tuple[RowNet, EncodedSequences, FieldPlan, np.ndarray],
+) -> None:
+    _, steps, _, _ = case
+    users = np.array([int(np.argmax(steps.lengths())), 0, 3])
+    batch = pack(steps, users, 10)
+    whole = [steps.features[steps.offsets[u] : steps.offsets[u + 1]] for u in users]
+    assert torch.equal(batch.features, torch.cat(whole))
+    windows = np.concatenate([np.append([10] * (len(w) // 10), len(w) % 10) for w in whole])
+    assert batch.starts.diff().tolist() == windows[windows > 0].tolist()
