@@ -50,7 +50,7 @@ PRIOR_USERS = 8192  # latents from which the marginals of users' attributes are 
 # (docs/studies/first-hour-2026-11-29.md, generator-cost-2026-11-29.md): of any fit, and of a row in
 # an epoch.
 OPEN_START_S, PRIVATE_START_S = 3.0, 4.0
-ROW_S = 3.9e-5
+ROW_S = 3.0e-5
 
 
 class NeuralGenerator(SequenceGenerator):

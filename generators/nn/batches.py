@@ -13,6 +13,8 @@ import torch
 
 from generators.sequences.encode import EncodedSequences
 
+LENGTHS_PER_DOUBLING = 4  # groups of lengths that are batched together
+
 
 @dataclass(frozen=True)
 class TrainingPlan:
@@ -106,7 +108,14 @@ def pack(steps: EncodedSequences, users: np.ndarray, window: int) -> PackedBatch
 def batches(
     steps: EncodedSequences, plan: TrainingPlan, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Yield users, about `batch_steps` steps at a time, in random order."""
-    order = rng.permutation(len(steps))
+    """Yield users of similar length, about `batch_steps` steps at a time, in random order.
+
+    Lengths are alike because what a latent costs for free is a mean over the batch (`latents_of`).
+    """
+    noise = rng.random(len(steps))
+    group = np.round(np.log2(steps.lengths() + 1) * LENGTHS_PER_DOUBLING)
+    order = np.lexsort((noise, group))
     batch = np.cumsum(steps.lengths()[order]) // plan.batch_steps
-    yield from np.split(order, np.flatnonzero(np.diff(batch)) + 1)
+    groups = np.split(order, np.flatnonzero(np.diff(batch)) + 1)
+    for k in rng.permutation(len(groups)):
+        yield groups[k]
