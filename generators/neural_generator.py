@@ -88,7 +88,7 @@ class NeuralGenerator(SequenceGenerator):
         epochs: Annotated[int, Range(0, 1_000_000)] = 0,
         rows: Annotated[int, Range(1, 10**9)] = 850_000,
         rate: Annotated[float, Range(1e-9, 1)] = 6e-3,
-        batch_steps: Annotated[int, Range(1, 10**9)] = 768,
+        batch_steps: Annotated[int, Range(1, 10**9)] = 640,
         window: Annotated[int, Range(2, 1_000_000)] = 128,
         word_dropout: Annotated[float, Range(0, 0.99)] = 0.1,
         private_epochs: Annotated[int, Range(0, 1_000_000)] = 0,

@@ -23,7 +23,7 @@ class TrainingPlan:
     epochs: int = 0  # 0: as many as `rows` allows
     rows: int = 850_000  # rows seen in training where `epochs` is 0
     rate: float = 6e-3  # learning rate
-    batch_steps: int = 768  # steps of a batch
+    batch_steps: int = 640  # steps of a batch
     window: int = 128  # steps of a window
     word_dropout: float = 0.1
     free_bits: float = 0.1  # nats of each latent dimension that cost nothing
