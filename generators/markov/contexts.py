@@ -5,13 +5,13 @@ without its last level. The usual levels of a field, all of which it has under a
 
     gap        the event before, whether the cart is empty, the pace, the position in the session
     label      how many labelled sessions are to come, and in how many rows
-    event      the event before, whether a session begins, the cart, the user's number of rows,
+    event      the event before, what time has passed, the cart, the user's number of rows,
                the orders so far
     category   the event, the category before
-    a value    the event, whether a session begins, the user's value before
+    a value    the event, what time has passed, the user's value before
     an id      the event, whether a session begins (the first or a later one), the orders so far,
                the event before; under a budget how many ids there were instead of these two
-    others     the event, the event before, whether a session begins
+    others     the event, the event before, what time has passed (none, some, a new session)
 
 and each also the session's label, and the first three what the user does about an open offer.
 Without a budget the event is also given which flags recent items carry, and whether an item is
