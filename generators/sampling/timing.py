@@ -1,7 +1,7 @@
 """When the next row is: which gaps a user can draw, the gap, and the time it leads to; compiled.
 
-Inside an interval several candidate times are drawn, and one is kept in proportion to the weekly
-intensity of session starts.
+Of several times inside an interval one is kept in proportion to the weekly intensity of session
+starts.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from generators.sequences import row_columns as col
 from generators.sequences.levels import level_of_rows, level_of_time
 from generators.sequences.user_record import is_final, response_at, rows_left, target_of
 
-CANDIDATES = 8  # draws per gap among which the weekly cycle chooses
-DRAWS = CANDIDATES + 1  # uniform numbers for one time
+CANDIDATES = 64  # times among which the weekly cycle chooses
+DRAWS = 2  # uniform numbers for one time
 ALL_DRAWS = 1 + DRAWS  # those for the gap and its time
 FEWEST_TO_BUY = 2  # rows left of a user who is to buy while an offer is open
 WIDE_S = 1_800  # seconds: wider gaps between sessions follow the weekly cycle
@@ -26,27 +26,28 @@ WIDE_S = 1_800  # seconds: wider gaps between sessions follow the weekly cycle
 
 @inner_with_arrays
 def _one_of(time, low, high, geometric, shaped, rhythm, u, timing_params):
-    """Return `time` plus a gap between `low` and `high` s, one of CANDIDATES draws.
+    """Return `time` plus a gap between `low` and `high` s, from the uniform numbers `u` (DRAWS,).
 
-    Where `shaped`, the choice among them follows the weekly cycle of a `rhythm`.
+    Where `shaped`, the weekly cycle of a `rhythm` chooses among times at even distances, of which
+    the first is random: few independent ones would leave quiet hours too many (they are chosen
+    where no better one is among them).
     """
-    moved, weight = np.empty(CANDIDATES, dtype=np.int64), np.empty(CANDIDATES)
-    total, only = 0.0, -1 if shaped else int(u[CANDIDATES] * CANDIDATES)
-    for k in range(CANDIDATES):
-        if only >= 0 and k != only:
-            continue
-        gap = low * (high / low) ** u[k] if geometric else low + u[k] * (high - low)
+    n = CANDIDATES if shaped else 1
+    gap, step = low + u[0] / n * (high - low), (high - low) / n
+    if geometric:
+        gap, step = low * (high / low) ** (u[0] / n), (high / low) ** (1.0 / n)
+    moved, weight, total = np.empty(n, dtype=np.int64), np.empty(n), 0.0
+    for k in range(n):
         moved[k] = (
             (time + np.int64(np.rint(gap * 1000.0))) // timing_params.step * timing_params.step
         )
         total += timing_params.weekly[rhythm, (moved[k] // HOUR_MS + 72) % WEEK_HOURS] + 1e-9
         weight[k] = total
-    if only >= 0:
-        return moved[only]
-    for k in range(CANDIDATES):
-        if weight[k] > u[CANDIDATES] * total:
+        gap = gap * step if geometric else gap + step
+    for k in range(n):
+        if weight[k] > u[1] * total:
             return moved[k]
-    return moved[CANDIDATES - 1]
+    return moved[n - 1]
 
 
 @inner
