@@ -5,17 +5,18 @@ without its last level. The usual levels of a field, all of which it has under a
 
     gap        the event before, whether the cart is empty, the pace, the position in the session
     label      how many labelled sessions are to come, and in how many rows
-    event      the event before, what time has passed, the cart, the user's number of rows,
+    event      the event before, whether a session begins, the cart, the user's number of rows,
                the orders so far
     category   the event, the category before
-    a value    the event, what time has passed, the user's value before
+    a value    the event, whether a session begins, the user's value before
     an id      the event, whether a session begins (the first or a later one), the orders so far,
                the event before; under a budget how many ids there were instead of these two
-    others     the event, the event before, what time has passed (none, some, a new session)
+    others     the event, the event before, whether a session begins
 
 and each also the session's label, and the first three what the user does about an open offer.
-Without a budget the event is also given which flags recent items carry, and whether an item is
-copied how many there are to copy.
+Under a budget the events, values and others also tell rows without any time since the row before
+from those with some. Without a budget the event is also given which flags recent items carry, and
+whether an item is copied how many there are to copy.
 `conditions` lists what else a field may be given.
 """
 
@@ -381,7 +382,10 @@ def _context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
 
     before = (features[:, layout.LAST_EVENT], codec.events.size + 1)
     event = (seen.event, codec.events.size)
-    passed, orders = (seen.passed, len(Passed)), (seen.orders, ORDERS)
+    begins = (seen.passed == Passed.SESSION).long()
+    # without a budget fields can be given the gap itself
+    passed = (seen.passed, len(Passed)) if codec.private else (begins, 2)
+    orders = (seen.orders, ORDERS)
     if name == "gap" or name in PARTS:
         return [
             before,
@@ -407,7 +411,6 @@ def _context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
     if name == "category":
         return [event, (_category_before(codec, features), codec.categories.size + 1), label]
     if name in codec.ids:  # a user's first row is apart: only there is no earlier id to keep to
-        begins = (seen.passed == Passed.SESSION).long()
         first = begins + (features[:, layout.LAST_EVENT] == 0)
         if codec.private:  # one table holds what matters most: is there an id to keep to
             had = features[:, codec.id_count_column(name)].clamp(max=IDS_HAD - 1)
