@@ -8,6 +8,7 @@ which a gap leads is drawn in `generators.sampling.timing`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Self
 
 import numpy as np
@@ -32,6 +33,14 @@ CELLS = 64  # at the most, in which its ends are then looked for
 FIRST_MS, LAST_MS = EARLIEST.value // 1_000_000, LATEST.value // 1_000_000 - 1
 LONGEST_GAP_S = 2.0**33  # the grid of gaps under a budget ends at half of it
 BUSIEST = 1e6  # of the weekly cycle, whose mean is 1
+
+
+class Passed(IntEnum):
+    """What has passed since a user's row before."""
+
+    NO_TIME = 0
+    TIME = 1
+    SESSION = 2  # the row begins another one, or is the first
 
 
 @dataclass(frozen=True)
@@ -139,6 +148,11 @@ class Clock:
     def starts_session(self, code: torch.Tensor) -> torch.Tensor:
         """Return whether each gap starts a new session, (n,) bool."""
         return code >= self.within.size
+
+    def passed(self, code: torch.Tensor) -> torch.Tensor:
+        """Return what has passed with each gap, (n,) int64: see `Passed`."""
+        some = torch.from_numpy(self.gap_ends()[1] > 0)[code]
+        return torch.where(self.starts_session(code), int(Passed.SESSION), some.long())
 
     def cycle(self, weekly: np.ndarray | None = None) -> torch.Tensor:
         """Return the log of the mean weekly intensity where each gap ends, by its first hour.

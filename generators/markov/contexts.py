@@ -14,8 +14,9 @@ without its last level. The usual levels of a field, all of which it has under a
     others     the event, the event before, whether a session begins
 
 and each also the session's label, and the first three what the user does about an open offer.
-Without a budget the event is also given which flags recent items carry, and whether an item is
-copied how many there are to copy.
+Under a budget the events, values and others also tell rows without any time since the row before
+from those with some. Without a budget the event is also given which flags recent items carry, and
+whether an item is copied how many there are to copy.
 `conditions` lists what else a field may be given.
 """
 
@@ -28,6 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from generators.codec.clock import Passed
 from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
 from generators.codec.coders import Bins
 from generators.codec.parts import (
@@ -67,7 +69,7 @@ class ContextFeatures:
 
     features: torch.Tensor  # (n, F): see feature_layout
     event: torch.Tensor  # code of the row's event
-    is_session_start: torch.Tensor  # bool
+    passed: torch.Tensor  # since the row before, see `clock.Passed`
     session_label: torch.Tensor  # of the row's session, 0 = none
     orders: torch.Tensor  # level of the orders so far
     size: torch.Tensor  # level of the rows that the user will have
@@ -83,7 +85,7 @@ class ContextFeatures:
         return ContextFeatures(
             features=self.features.index_select(0, index),
             event=self.event.index_select(0, index),
-            is_session_start=self.is_session_start.index_select(0, index),
+            passed=self.passed.index_select(0, index),
             session_label=self.session_label.index_select(0, index),
             orders=self.orders.index_select(0, index),
             size=self.size.index_select(0, index),
@@ -186,7 +188,7 @@ def context_features(codec: Codec, steps: EncodedSequences) -> ContextFeatures:
     so_far = begins.long().cumsum(0)
     start = torch.from_numpy(steps.offsets[:-1])
     orders = so_far - torch.repeat_interleave(so_far[start], torch.from_numpy(steps.lengths()))
-    is_start = codec.clock.starts_session(column["gap"]) | (before == 0)
+    passed = passed_before(codec, column["gap"], before)
     size = torch.repeat_interleave(
         size_of(codec, steps.user_attributes), torch.from_numpy(steps.lengths())
     )
@@ -196,7 +198,7 @@ def context_features(codec: Codec, steps: EncodedSequences) -> ContextFeatures:
     return ContextFeatures(
         features=steps.features,
         event=column["event"].clamp(min=0),
-        is_session_start=is_start,
+        passed=passed,
         session_label=session_label,
         orders=order_level(orders),
         size=size,
@@ -215,7 +217,7 @@ def nothing_seen(codec: Codec) -> ContextFeatures:
     return ContextFeatures(
         features=torch.zeros((0, len(codec.feature_sizes())), dtype=torch.int64),
         event=nothing,
-        is_session_start=nothing,
+        passed=nothing,
         session_label=nothing,
         orders=nothing,
         size=nothing,
@@ -251,6 +253,15 @@ def size_of(codec: Codec, user_attributes: torch.Tensor) -> torch.Tensor:
     low = np.nan_to_num(lengths.ends()[0], nan=1.0)
     level = np.searchsorted(SIZES, low, side="right")
     return torch.from_numpy(level)[user_attributes[:, list(codec.user_attributes).index(LENGTH)]]
+
+
+def passed_before(codec: Codec, gap: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+    """Return what has passed before rows, (n,): see `clock.Passed`.
+
+    `gap` (n,) are codes, `before` (n,) the codes + 1 of the events before, 0 at a first row.
+    """
+    passed = codec.clock.passed(gap.clamp(min=0))
+    return torch.where(before == 0, int(Passed.SESSION), passed)
 
 
 def index_of(levels: Levels) -> tuple[torch.Tensor, int]:
@@ -371,7 +382,10 @@ def _context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
 
     before = (features[:, layout.LAST_EVENT], codec.events.size + 1)
     event = (seen.event, codec.events.size)
-    begins, orders = (seen.is_session_start.long(), 2), (seen.orders, ORDERS)
+    begins = (seen.passed == Passed.SESSION).long()
+    # without a budget fields can be given the gap itself
+    passed = (seen.passed, len(Passed)) if codec.private else (begins, 2)
+    orders = (seen.orders, ORDERS)
     if name == "gap" or name in PARTS:
         return [
             before,
@@ -388,7 +402,7 @@ def _context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
     if name == "event":
         return [
             before,
-            begins,
+            passed,
             counter(Counter.CART, CARTS),
             (seen.size, len(SIZES) + 1),
             orders,
@@ -397,7 +411,7 @@ def _context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
     if name == "category":
         return [event, (_category_before(codec, features), codec.categories.size + 1), label]
     if name in codec.ids:  # a user's first row is apart: only there is no earlier id to keep to
-        first = seen.is_session_start.long() + (features[:, layout.LAST_EVENT] == 0)
+        first = begins + (features[:, layout.LAST_EVENT] == 0)
         if codec.private:  # one table holds what matters most: is there an id to keep to
             had = features[:, codec.id_count_column(name)].clamp(max=IDS_HAD - 1)
             return [event, (first * IDS_HAD + had, 3 * IDS_HAD), label]
@@ -405,8 +419,8 @@ def _context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
     size = codec.values[name].size if name in codec.values else MOST_VALUES + 1
     # "the same as before" means something only where the value before is known
     if size <= MOST_VALUES:
-        return [event, begins, (features[:, codec.value_column(name)], size), label]
-    return [event, before, begins, label]
+        return [event, passed, (features[:, codec.value_column(name)], size), label]
+    return [event, before, passed, label]
 
 
 def _announced(codec: Codec, features: torch.Tensor) -> torch.Tensor:

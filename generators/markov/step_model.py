@@ -18,6 +18,7 @@ from generators.markov.contexts import (
     nothing_seen,
     order_level,
     parent_levels,
+    passed_before,
     purchases,
     response_of,
     size_of,
@@ -69,7 +70,7 @@ class MarkovStepModel:
         self.features = torch.zeros((users, 0), dtype=torch.int64)
         self.items.begin(users)
         zero, no = torch.zeros(users).long(), torch.zeros(users).bool()
-        self.event, self.is_session_start, self.session_label = zero, no, zero
+        self.event, self.passed, self.session_label = zero, zero, zero
         self.orders, self.level, self.bought = zero, zero, no
         codes, earlier = list[torch.Tensor](), list[Level]()
         names = self.codec.user_attributes
@@ -92,8 +93,7 @@ class MarkovStepModel:
         self.orders, self.bought = self.orders + (bought & ~self.bought), bought
         self.level = order_level(self.orders)
         self.event = torch.zeros(len(features), dtype=torch.int64)
-        self.flags = self.copies = self.event
-        self.is_session_start = torch.zeros(len(features), dtype=torch.bool)
+        self.flags = self.copies = self.passed = self.event
         self.session_label = (self.features[:, layout.LAST_SESSION_LABEL] - 1).clamp(min=0)
         # a first row has no gap
         self.drawn = {"gap": torch.zeros(len(features), dtype=torch.int64)}
@@ -121,7 +121,7 @@ class MarkovStepModel:
         return ContextFeatures(
             self.features,
             self.event,
-            self.is_session_start,
+            self.passed,
             self.session_label,
             self.level,
             self.size,
@@ -151,9 +151,8 @@ class MarkovStepModel:
     def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
         """See StepModel."""
         if name == "gap":
-            self.is_session_start = self.codec.clock.starts_session(torch.from_numpy(code)) | (
-                self.features[:, layout.LAST_EVENT] == 0
-            )
+            before = self.features[:, layout.LAST_EVENT]
+            self.passed = passed_before(self.codec, torch.from_numpy(code), before)
         elif name == "clock":
             self.response = response_of(self.codec, torch.from_numpy(code))
         elif name == "flags":
@@ -175,7 +174,7 @@ class MarkovStepModel:
         index = torch.from_numpy(rows)
         self.items.keep(rows)
         self.features, self.event = self.features[index], self.event[index]
-        self.is_session_start = self.is_session_start[index]
+        self.passed = self.passed[index]
         self.session_label = self.session_label[index]
         self.orders, self.bought = self.orders[index], self.bought[index]
         self.level, self.size = self.level[index], self.size[index]

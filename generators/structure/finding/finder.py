@@ -126,7 +126,10 @@ class _Finder(Search):
                 continue
             there = pd.Series(column.notna().to_numpy()).groupby(tables.user).transform("any")
             present = evidence.find_presence(tables, name, there.to_numpy())
-            constants[name] = UserConstant(column=name, exceptions=1 - found.share, present=present)
+            names = self.names_kept(name) if self.is_name(name) else []
+            constants[name] = UserConstant(
+                column=name, names=names, exceptions=1 - found.share, present=present
+            )
         self.constant = list(constants)
         for name, constant in constants.items():
             if not self._of_constant(name):
@@ -331,7 +334,7 @@ class _Finder(Search):
                 present = evidence.find_presence(tables, name, can)
                 self.take(SessionConstant(column=name, present=present))
             elif self.is_name(name):
-                self.take(Name(column=name))
+                self.take(Name(column=name, kept=self.names_kept(name)))
 
     def _is_level(self, name: str) -> bool:
         tables = self.some

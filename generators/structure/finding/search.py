@@ -142,11 +142,11 @@ class Search:
                 sizes[name] = n
         return sorted(sizes, key=lambda k: (sizes[k], k))[:MOST_KEY_COLUMNS]
 
-    def shared(self, column: pd.Series) -> bool:
-        """Do enough users share the values of most rows?"""
+    def shared(self, column: pd.Series, most: float = evidence.SHARED) -> bool:
+        """Do enough users share the values of more than a share `most` of the rows?"""
         code = codes_of(column)
         users = evidence.users_of(code, self.some.user)
-        return bool((users[code[code >= 0]] >= self.min_users).mean() > evidence.SHARED)
+        return bool((users[code[code >= 0]] >= self.min_users).mean() > most)
 
     def of_item(self, name: str) -> bool:
         """Does the item decide a column of text? Such columns are learnt with the items."""
@@ -177,7 +177,15 @@ class Search:
             return False
         low, high = np.quantile(rows, [TAIL, 1 - TAIL], method="nearest")
         usual = np.count_nonzero((values >= low) & (values <= high))
-        return usual < SPARSE * (high - low + 1) and self.shared(column)
+        return usual < SPARSE * (high - low + 1) and self.shared(column, evidence.COVERED)
+
+    def names_kept(self, name: str) -> list[float]:
+        """Return the values of a name that enough users of the whole log have, ascending."""
+        column = self.whole.events[name]
+        code = codes_of(column)
+        values = np.sort(column.dropna().unique()).astype(np.float64)
+        kept = evidence.users_of(code, self.whole.user) >= self.min_users
+        return [float(v) for v in values[kept]]
 
 
 def _is_huge(column: pd.Series) -> bool:

@@ -6,13 +6,20 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from generators.structure.relations.base import Decimals, Presence, Quantiles, Relation
-from generators.structure.tables import Tables, filled, first_rows
+from generators.structure.relations.base import Decimals, Finite, Presence, Quantiles, Relation
+from generators.structure.relations.forms import names_of
+from generators.structure.tables import Tables, filled, first_rows, is_number, numbers_of
 
 
 class UserConstant(Relation, frozen=True, tag="constant of a user", tag_field="kind"):
-    """`column` is the same in all rows of a user: it is learnt as a column of users."""
+    """`column` is the same in all rows of a user: it is learnt as a column of users.
 
+    Attributes:
+        names: where it is a number that is a name, as that of a store, those that enough users
+            have; see `forms.Name`.
+    """
+
+    names: list[Finite] = msgspec.field(default_factory=list)
     present: Presence = msgspec.field(default_factory=Presence)
 
     def learnt_of_users(self) -> tuple[str, ...]:
@@ -23,19 +30,24 @@ class UserConstant(Relation, frozen=True, tag="constant of a user", tag_field="k
         """See Relation."""
         if self.column not in tables.events:
             return
-        move_to_users(tables, self.column, tables.events[self.column])
+        column = tables.events[self.column]
+        value = names_of(column, self.names) if self.names and is_number(column) else column
+        move_to_users(tables, self.column, value)
         self.present.keep(tables, self.column)
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""
         value = of_users(tables, self.column)
+        if self.names:
+            value = pd.Series(numbers_of(value), index=value.index)
         there = self.present.of(tables, self.column)
         tables.events[self.column] = value.where(there)
         drop_from_users(tables, self.column)
 
     def sentence(self) -> str:
         """See Relation."""
-        return f"{self.column} is the same in all rows of a user"
+        said = f"{self.column} is the same in all rows of a user"
+        return said + ("; what few users have is the nearest that enough have" * bool(self.names))
 
 
 class UserLevel(Relation, frozen=True, tag="level of a user", tag_field="kind"):

@@ -77,7 +77,14 @@ class Multiple(Relation, frozen=True, tag="multiple", tag_field="kind"):
 
 
 class Name(Relation, frozen=True, tag="name", tag_field="kind"):
-    """`column` has few whole numbers for its range, as stores have: it is learnt as text."""
+    """`column` has few whole numbers for its range, as stores have: it is learnt as text.
+
+    Attributes:
+        kept: those that enough users have, ascending; another one becomes the nearest of them.
+            Without any, all stay.
+    """
+
+    kept: list[Finite] = msgspec.field(default_factory=list)
 
     def learnt_of_events(self) -> tuple[str, ...]:
         """See Relation."""
@@ -86,7 +93,7 @@ class Name(Relation, frozen=True, tag="name", tag_field="kind"):
     def reduce(self, tables: Tables) -> None:
         """See Relation."""
         if self.column in tables.events and is_number(tables.events[self.column]):
-            tables.events[self.column] = text_of(tables.events[self.column])
+            tables.events[self.column] = names_of(tables.events[self.column], self.kept)
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""
@@ -94,7 +101,22 @@ class Name(Relation, frozen=True, tag="name", tag_field="kind"):
 
     def sentence(self) -> str:
         """See Relation."""
-        return f"{self.column} has few values for its range; each is learnt by itself, as a name"
+        return (
+            f"{self.column} has few values for its range; each is learnt by itself, as a name, and "
+            "what few users have is the nearest that enough have"
+        )
+
+
+def names_of(column: pd.Series, kept: list[float]) -> pd.Series:
+    """Return a column of numbers as text, each the nearest of the `kept` ones, if there are any."""
+    if kept:
+        known, values = np.array(kept), column.to_numpy(dtype=np.float64, na_value=np.nan)
+        above = np.searchsorted(known, values).clip(0, len(known) - 1)
+        below = (above - 1).clip(0)
+        nearer = np.abs(known[below] - values) <= np.abs(known[above] - values)
+        near = np.where(np.isnan(values), np.nan, known[np.where(nearer, below, above)])
+        column = pd.Series(near, index=column.index)
+    return text_of(column)
 
 
 class FoldedText(Relation, frozen=True, tag="folded text", tag_field="kind"):
