@@ -61,11 +61,11 @@ class Converter:
 
     path: str
     mapping: Mapping
-    keep_event_id: bool = False
+    from_log: bool = False  # a log folder: it has event ids, and says which columns are ids
     several_files: bool = False
     lists: frozenset[str] = frozenset()  # columns that are not read
     own: OwnColumns = field(default_factory=OwnColumns)  # the columns beyond the schema
-    ids: set[str] = field(default_factory=set)  # those of them that are ids
+    called_ids: set[str] = field(default_factory=set)  # those of them that may be ids
     units: Counter[str] = field(default_factory=Counter)  # unit -> times that count in it
     at_midnight: Counter[str] = field(default_factory=Counter)  # clock -> rows without one
     missing: Counter[tuple[str, str]] = field(default_factory=Counter)  # (column, text) -> rows
@@ -82,6 +82,12 @@ class Converter:
             raise InputError(
                 f"{self.path} has a column that cannot be read as text, numbers or times: {error}"
             ) from None
+
+    @property
+    def ids(self) -> set[str]:
+        """Return the columns beyond the schema that are ids."""
+        seen = self.own.seen
+        return {n for n in self.called_ids if n not in seen or seen[n].kind() == "text"}
 
     def column(
         self, table: pa.Table, names: Names, what: str, *, optional: bool = False
@@ -299,7 +305,7 @@ class _Conversion:
             return
         column = self._coded(source)
         self.aside.add(self.owner.seen_ids.repeated(column), "duplicated event_id", source)
-        if self.owner.keep_event_id:
+        if self.owner.from_log:
             self.out["_event_id"] = pa.array(
                 column.take(parse_numbers(column.values), -1.0).astype(np.int64)
             )
@@ -345,10 +351,13 @@ class _Conversion:
                 else name
             )
             kind = self.table[name].type
-            if name in self.mapping.ids or (named_as_id(name) and not pa.types.is_temporal(kind)):
+            guessed = named_as_id(name) and not (self.owner.from_log or pa.types.is_temporal(kind))
+            if name in self.mapping.ids or guessed:
                 ids = self._coded(name).stripped().without(self.mapping.file.missing_ids)
                 self.out[kept] = without_decimals(ids)
-                self.owner.ids.add(kept)
+                self.owner.called_ids.add(kept)
+                if name not in self.mapping.ids:
+                    self.owner.own.see_id(kept, self.out[kept])
             elif kind == TEXT or not (
                 pa.types.is_integer(kind)
                 or pa.types.is_floating(kind)

@@ -170,7 +170,7 @@ def _converted(
     converter = Converter(
         source.name,
         mapping,
-        keep_event_id=source.folder is not None,
+        from_log=source.folder is not None,
         several_files=len(source.files) > 1,
         lists=frozenset(source.rows.left_out),
     )

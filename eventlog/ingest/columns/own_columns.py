@@ -2,7 +2,8 @@
 
 A column is what all of its values are: whole numbers, numbers, times (ISO 8601) or text. Whole
 numbers are int64 if each row has one, otherwise float64; those beyond 2**53, of which a float loses
-digits, are then text, and so are codes such as 007 and versions such as 1.10 beside 1.9.
+digits, are then text, and so are codes such as 007 and versions such as 1.10 beside 1.9. A column
+that is named as an id is text, unless its numbers rise from each row to the next: those count rows.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from eventlog.order import FIRST_MS, LAST_MS
 ARROW = {"int": pa.int64(), "float": pa.float64(), "time": pa.timestamp("ms", "UTC")}
 PHONE = r"^\+\d{7,}$"  # as a number it would lose the sign
 ABSENT = pa.array(MISSING_IDS)
+FEWEST_COUNTED = 20  # rows from which numbers that rise are not taken to do so by chance
 ISO_TIME = (
     r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)?"
     r"(?:\s?(?:Z|UTC|[+-]\d{2}(?::?\d{2})?))?$"
@@ -43,11 +45,17 @@ class Seen:
     decimals: set[int] = field(default_factory=set)  # numbers of digits after the point
     rounded: bool = False  # 1.10: a zero at the end of several decimals
     any: bool = False
+    # of a column that is named as an id
+    named_as_id: bool = False
+    rises: bool = True  # from each row to the next
+    last: int | None = None  # value, while it rises
+    rows: int = 0
 
     def kind(self) -> str:
         """Return "int", "float", "time" or "text"."""
         version = self.rounded and len(self.decimals) > 1
-        if not self.any:
+        counts = self.rises and self.rows >= FEWEST_COUNTED
+        if not self.any or (self.named_as_id and not counts):
             return "text"
         if self.number and not version:
             if not self.whole:
@@ -82,6 +90,19 @@ class OwnColumns:
             return
         seen.number = False
         seen.time = seen.time and _all(values, ISO_TIME) and _times_of(values) is not None
+
+    def see_id(self, name: str, column: Coded) -> None:
+        """Look at the values of a column of text that is named as an id, rows in their order."""
+        self.see_text(name, column)
+        seen = self.seen[name]
+        seen.named_as_id, seen.rows = True, seen.rows + len(column.codes)
+        whole = seen.number and seen.whole and not (seen.missing or seen.huge)
+        seen.rises = seen.rises and whole
+        if not seen.rises or not len(column.codes):
+            return
+        numbers = column.take(_whole_numbers(column.values).to_numpy(), np.int64(0))
+        first_rises = seen.last is None or numbers[0] > seen.last
+        seen.rises, seen.last = bool(first_rises and (np.diff(numbers) > 0).all()), int(numbers[-1])
 
     def see_typed(self, name: str, column: pa.Array) -> None:
         """Look at the values of a column of numbers or times."""
@@ -123,13 +144,17 @@ def typed_text(values: pd.Series) -> pd.Series:
 
 def _parsed(texts: pa.Array, kind: str) -> pa.Array:
     """Return texts as numbers or times; null where they are none, such as NA."""
-    texts = pc.utf8_trim_whitespace(texts)
     if kind == "time":
-        times = parse_times(texts, TimeFormat())
+        times = parse_times(pc.utf8_trim_whitespace(texts), TimeFormat())
         return pa.array(times, mask=times == NO_TIME).cast(ARROW[kind])
     if kind == "int":
-        return pc.replace_substring_regex(texts, r"^\+", "").cast(pa.int64())
-    return pa.array(parse_numbers(texts), from_pandas=True)
+        return _whole_numbers(texts)
+    return pa.array(parse_numbers(pc.utf8_trim_whitespace(texts)), from_pandas=True)
+
+
+def _whole_numbers(texts: pa.Array) -> pa.Array:
+    """Return texts of whole numbers as int64. Raises ArrowInvalid if one has more than 64 bits."""
+    return pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), r"^\+", "").cast(pa.int64())
 
 
 def _in_ms(column: pa.Array) -> pa.Array:
@@ -155,7 +180,7 @@ def _see_numbers(seen: Seen, values: pa.Array) -> None:
 
 def _fits_64_bits(values: pa.Array) -> bool:
     try:
-        pc.replace_substring_regex(values, r"^\+", "").cast(pa.int64())
+        _whole_numbers(values)
     except pa.ArrowInvalid:
         return False
     return True

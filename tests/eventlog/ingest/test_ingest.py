@@ -257,3 +257,24 @@ def test_ids_that_cannot_be(ids: str, what: str, tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match=what):
         import_file(file, tmp_path / "log", mapping=load(write(tmp_path, "m.toml", text)))
+
+
+def test_a_number_that_rises_with_the_rows_names_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventlog.ingest.reading.streams.BLOCK", 400)
+    rows = "".join(
+        f"u{i % 7},{1_700_000_000 + i},click,{10 + 3 * i},{(i * 7) % 60},{'' if i == 30 else i},"
+        f"{0 if i == 59 else i + 1}\n"
+        for i in range(60)
+    )
+    head = "user_id,timestamp,event,ingest_id,shop_id,trace_id,batch_id\n"
+    file = write(tmp_path, "a.csv", head + rows)
+    import_file(file, tmp_path / "log")
+    for folder in (tmp_path / "log", tmp_path / "again"):
+        log = EventLog.read(folder) if folder.exists() else imported(tmp_path / "log", folder)
+        by_time = log.events.sort_values("timestamp")
+        assert by_time["ingest_id"].tolist() == [10 + 3 * i for i in range(60)]
+        # one does not rise, one is missing in a row, one falls in the last row
+        assert log.manifest["ids"] == ["batch_id", "shop_id", "trace_id"]
+        assert by_time["trace_id"].dropna().astype(str).tolist()[:3] == ["0", "1", "2"]
