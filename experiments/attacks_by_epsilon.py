@@ -53,6 +53,7 @@ SHOWN = (
 OVERFITTED = {
     "epochs": 45,
     "word_dropout": 0.0,
+    "item_dropout": 0.0,
     "min_users": 1,
     "width": 128,
     "layers": 1,

@@ -64,7 +64,9 @@ class NeuralGenerator(SequenceGenerator):
         rate: learning rate.
         batch_steps: rows of a batch.
         window: rows after which the sequence of a user is cut in training.
-        word_dropout: share of the rows that the decoder does not see in training.
+        word_dropout: share of the rows that the network does not see in training.
+        item_dropout: share of the last items that it does not see where a log is passed over many
+            times, without a privacy budget; none where that is three times.
         private_epochs, private_rows, batch_users, clip, private_rate: of DP-SGD: expected passes
             over the users (0: 6 over up to 1,500 users, 12 over 3,000 and more), rows learnt from
             a user, expected users of a batch, largest norm of a user's gradient, learning rate.
@@ -91,6 +93,7 @@ class NeuralGenerator(SequenceGenerator):
         batch_steps: Annotated[int, Range(1, 10**9)] = 640,
         window: Annotated[int, Range(2, 1_000_000)] = 128,
         word_dropout: Annotated[float, Range(0, 0.99)] = 0.1,
+        item_dropout: Annotated[float, Range(0, 0.99)] = 0.9,
         private_epochs: Annotated[int, Range(0, 1_000_000)] = 0,
         private_rows: Annotated[int, Range(1, 1_000_000)] = 64,
         batch_users: Annotated[int, Range(1, 10**9)] = 192,
@@ -107,6 +110,7 @@ class NeuralGenerator(SequenceGenerator):
             batch_steps=batch_steps,
             window=window,
             word_dropout=word_dropout,
+            item_dropout=item_dropout,
             private_epochs=private_epochs,
             private_rows=private_rows,
             batch_users=batch_users,

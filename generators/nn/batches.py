@@ -6,11 +6,12 @@ The steps of a long sequence are cut into windows, which count like short sequen
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences
 
 LENGTHS_PER_DOUBLING = 4  # groups of lengths that are batched together
@@ -26,6 +27,7 @@ class TrainingPlan:
     batch_steps: int = 640  # steps of a batch
     window: int = 128  # steps of a window
     word_dropout: float = 0.1
+    item_dropout: float = 0.9  # of a log that is passed over often, see `hidden`
     free_bits: float = 0.1  # nats of each latent dimension that cost nothing
     private_epochs: int = 0  # 0: as many as the number of users allows
     private_rows: int = 64  # rows of a user that are learnt from
@@ -51,6 +53,7 @@ class PackedBatch:
     """The steps of B users one after another, N in all, cut into W windows; nothing is padded."""
 
     features: torch.Tensor  # (N, F) int64
+    seen: torch.Tensor  # (N, F) int64: those that the network sees, -1 = hidden
     clock: torch.Tensor  # (N, 3) int64
     target: torch.Tensor  # (N, n_fields) int64, -1 = not asked
     items: torch.Tensor  # (N,) int64: the item of each row, copied or fresh
@@ -90,8 +93,10 @@ def pack(steps: EncodedSequences, users: np.ndarray, window: int) -> PackedBatch
     number = np.arange(len(owner)) - (ends - lengths)[owner]  # of a step among those of its user
     at = torch.from_numpy(steps.offsets[users][owner] + number)
     encoded = np.clip(lengths - 1, 0, window - 1)
+    features = steps.features.index_select(0, at)
     return PackedBatch(
-        features=steps.features.index_select(0, at),
+        features=features,
+        seen=features,
         clock=steps.clock.index_select(0, at),
         target=steps.target.index_select(0, at),
         items=steps.items.index_select(0, at),
@@ -103,6 +108,21 @@ def pack(steps: EncodedSequences, users: np.ndarray, window: int) -> PackedBatch
         encoded=torch.from_numpy(np.flatnonzero((number > 0) & (number < window))),
         encoded_starts=torch.from_numpy(np.append(0, np.cumsum(encoded))),
     )
+
+
+def hidden(
+    batch: PackedBatch, rows: float, items: float, generator: torch.Generator
+) -> PackedBatch:
+    """Return `batch` with a share of the rows, and a share of the last items, hidden.
+
+    A network that sees the items of few users tells users apart by them, and learns their rows by
+    heart (dropout of inputs: Srivastava et al. 2014, JMLR 15).
+    """
+    hide = torch.zeros(batch.features.shape, dtype=torch.bool)
+    last = hide[:, layout.LAST_ITEMS : layout.LAST_ITEMS + layout.N_LAST_ITEMS]
+    last |= torch.rand(last.shape, generator=generator) < items
+    hide |= torch.rand((len(hide), 1), generator=generator) < rows
+    return replace(batch, seen=batch.features.masked_fill(hide, -1))
 
 
 def batches(

@@ -18,19 +18,13 @@ from generators.nn.fused.losses import cross_entropy, item_loss
 from generators.nn.network import RowNet
 
 
-def open_loss(
-    net: RowNet, batch: PackedBatch, z: torch.Tensor, plan: FieldPlan, keep: torch.Tensor | None
-) -> torch.Tensor:
+def open_loss(net: RowNet, batch: PackedBatch, z: torch.Tensor, plan: FieldPlan) -> torch.Tensor:
     """Return the summed negative log likelihood of all rows of a batch, () in nats.
 
-    Users' attributes have a training of their own.
-
-    Args:
-        z: (B, Z) latents.
-        keep: (N,), see `RowNet.packed_states`.
+    Users' attributes have a training of their own. `z` (B, Z) are the latents.
     """
     condition = net.condition(z, batch.user_attributes).index_select(0, batch.owner)
-    states = net.packed_states(batch.features, condition, batch.starts, keep)
+    states = net.packed_states(batch.seen, condition, batch.starts)
     attributes = batch.user_attributes.index_select(0, batch.owner)
     features, known = batch.features, batch.known
     code, weight, added = plan.questions(batch)

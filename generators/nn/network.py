@@ -266,7 +266,6 @@ class RowNet(AttributeNetwork):
         features: torch.Tensor,
         condition: torch.Tensor,
         starts: torch.Tensor,
-        keep: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return what `states` returns, of sequences one after another, (N, D).
 
@@ -274,22 +273,23 @@ class RowNet(AttributeNetwork):
             features: (N, F).
             condition: (N, D).
             starts: (W + 1,) int64, where each sequence begins; the last is N.
-            keep: (N,), see `states`.
         """
-        x = self.look(features)
-        if keep is not None:
-            x = x * keep[:, None]
-        x = x + condition
+        x = self.look(features) + condition
         for layer in self.layers:
             x = layer.rows(x, starts)  # type: ignore[operator]
         return self.norm(x) + condition
 
     def look(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the embedding (..., D) of features (..., F) and of the recent items' traits."""
+        """Return the embedding (..., D) of features (..., F) and of the recent items' traits.
+
+        A feature of -1 is hidden and adds nothing.
+        """
         x = self._sum(self.embed, features, self.offset)
         if self.traits.shape[1]:
-            recent = self.traits[features[..., RECENT_COLUMNS]].flatten(-2)  # (..., RECENT * A)
-            x = x + self._sum(self.embed_traits, recent)
+            recent = features[..., RECENT_COLUMNS]
+            traits = self.traits[recent.clamp(min=0)]  # (..., RECENT, A)
+            traits = traits.masked_fill(recent[..., None] < 0, -1)
+            x = x + self._sum(self.embed_traits, traits.flatten(-2))
         return x
 
     # --- the fields of a row ----------------------------------------------------------------------

@@ -34,7 +34,7 @@ def latents_of(
     if not net.latent:
         return torch.zeros((n, 0)), torch.zeros(())
     center, spread = net.packed_posterior(
-        batch.features.index_select(0, batch.encoded),
+        batch.seen.index_select(0, batch.encoded),
         batch.encoded_starts,
         batch.user_attributes,
         batch.length,

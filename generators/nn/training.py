@@ -2,7 +2,8 @@
 
 The loss is the evidence lower bound (Kingma and Welling 2014, arXiv:1312.6114) with free bits
 (Kingma et al. 2016, arXiv:1606.04934) and word dropout (Bowman et al. 2016, arXiv:1511.06349),
-which keep the decoder from ignoring the latent.
+which keep the decoder from ignoring the latent. The more often a log is passed over, the more of
+the items before a row are hidden, so that users are not learnt by heart.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import nn
 from eventlog._runtime.console import track
 from eventlog._runtime.errors import WorkError
 from generators.codec.codec import Codec
-from generators.nn.batches import TrainingPlan, batches, pack
+from generators.nn.batches import TrainingPlan, batches, hidden, pack
 from generators.nn.field_plan import FieldPlan
 from generators.nn.losses import open_loss
 from generators.nn.network import RowNet
@@ -41,20 +42,20 @@ def train(
     rng = np.random.default_rng([seed, 4])
     generator = torch.Generator().manual_seed(seed * 1_000_003 + 5)
     fields = FieldPlan.of(net, codec, steps)
-    optimizer = Adam(net.row_parameters(), net.sparse_weights())
     epochs = epochs_of(plan, len(steps.features))
+    unseen = plan.item_dropout * (1 - min(1.0, EPOCHS[0] / epochs))
+    optimizer = Adam(net.row_parameters(), net.sparse_weights())
     schedule = [list(batches(steps, plan, rng)) for _ in range(epochs)]
     updates = [(epoch, users) for epoch, part in enumerate(schedule) for users in part]
     sums = np.zeros((len(schedule), 2))  # loss and steps of each epoch
     net.train()
     # Update by update: the first of them say how long the training takes, however long an epoch is.
     for done, (epoch, users) in enumerate(track(updates, "training")):
-        batch = pack(steps, users, plan.window)
+        batch = hidden(pack(steps, users, plan.window), plan.word_dropout, unseen, generator)
         n = len(batch.owner)
         noise = torch.randn((len(users), net.latent), generator=generator)
         z, cost = latents_of(net, batch, plan, noise)
-        keep = (torch.rand(n, generator=generator) >= plan.word_dropout).float()
-        rows = open_loss(net, batch, z, fields, keep)
+        rows = open_loss(net, batch, z, fields)
         # the latent costs nothing at first, and in full after a third of the updates
         loss = rows + cost * min(1.0, 3 * done / len(updates))
         (loss / n).backward()

@@ -45,7 +45,7 @@ def embedding_sum(
 
     Args:
         table: (size, D).
-        index: (n, k) int64.
+        index: (n, k) int64; -1 adds nothing.
         offset: (k,) int64, where the codes of each column begin in the table.
         sparse: should the gradient of the table hold only the rows that occur?
     """
@@ -59,7 +59,8 @@ def _sum_embeddings(table, index, offset, out):
         total = out[i]
         total[:] = 0.0
         for k in range(index.shape[1]):
-            add(total, table[index[i, k] + offset[k]])
+            if index[i, k] >= 0:
+                add(total, table[index[i, k] + offset[k]])
 
 
 @njit(cache=True)
@@ -68,7 +69,8 @@ def _rows_used(index, offset, size):
     place = np.full(size, -1, dtype=np.int64)
     for i in range(len(index)):
         for k in range(index.shape[1]):
-            place[index[i, k] + offset[k]] = 0
+            if index[i, k] >= 0:
+                place[index[i, k] + offset[k]] = 0
     rows = np.flatnonzero(place == 0)
     for k in range(len(rows)):
         place[rows[k]] = k
@@ -79,4 +81,5 @@ def _rows_used(index, offset, size):
 def _scatter_embeddings(grad, index, offset, place, out):
     for i in range(len(index)):
         for k in range(index.shape[1]):
-            add(out[place[index[i, k] + offset[k]]], grad[i])
+            if index[i, k] >= 0:
+                add(out[place[index[i, k] + offset[k]]], grad[i])

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from generators.models.vae import Vae
-from generators.nn.batches import make_batch, pack
+from generators.nn.batches import hidden, make_batch, pack
 from generators.nn.field_plan import FieldPlan
 from generators.nn.losses import open_loss
 from generators.nn.network import RowNet
+from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences
 from tests.fixtures.shop_logs import shop_log
 
@@ -70,7 +71,7 @@ def test_the_loss_of_users_is_the_sum_of_theirs(
 
     def loss(users: np.ndarray) -> float:
         z = torch.linspace(-1, 1, 4).repeat(len(users), 1)
-        return float(open_loss(net, pack(steps, users, WINDOW), z, plan, None))
+        return float(open_loss(net, pack(steps, users, WINDOW), z, plan))
 
     assert loss(users) == pytest.approx(sum(loss(users[[k]]) for k in range(len(users))), rel=1e-5)
 
@@ -85,3 +86,21 @@ def test_each_step_of_a_user_is_in_one_window(
     assert torch.equal(batch.features, torch.cat(whole))
     windows = np.concatenate([np.append([10] * (len(w) // 10), len(w) % 10) for w in whole])
     assert batch.starts.diff().tolist() == windows[windows > 0].tolist()
+
+
+@torch.no_grad()
+def test_what_is_hidden_tells_nothing(
+    case: tuple[RowNet, EncodedSequences, FieldPlan, np.ndarray],
+) -> None:
+    net, steps, _, users = case
+    batch, generator = pack(steps, users, WINDOW), torch.Generator().manual_seed(1)
+    some = hidden(batch, 0.0, 0.3, generator)
+    assert torch.equal(some.features, batch.features)
+    is_hidden = some.seen != batch.features
+    items = slice(layout.LAST_ITEMS, layout.LAST_ITEMS + layout.N_LAST_ITEMS)
+    assert (some.seen[is_hidden] == -1).all()
+    assert float(is_hidden[:, items].float().mean()) == pytest.approx(0.3, abs=0.05)
+    is_hidden[:, items] = False
+    assert not is_hidden.any()
+    unseen = net.look(hidden(batch, 1.0, 0.0, generator).seen)
+    assert torch.equal(unseen, torch.zeros_like(unseen))

@@ -9,7 +9,7 @@ from fixtures.shop_logs import shop_log
 
 import generators
 from generators.neural_generator import NeuralGenerator
-from generators.nn.losses import _attribute_loss
+from generators.nn.per_user_losses import _attribute_loss
 from generators.sampling.step_decoder import StepDecoder
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences, encode
