@@ -28,6 +28,7 @@ from eventlog import EventLog
 from eventlog._runtime.settings import Range
 from generators.codec.codec import Codec
 from generators.codec.restore.codec import restored
+from generators.markov.attributes import AttributeTables
 from generators.nn.batches import TrainingPlan
 from generators.nn.dp_sgd import (
     noise_left,
@@ -43,7 +44,7 @@ from generators.privacy.accounting import PrivacyLedger
 from generators.sampling.step_decoder import StepDecoder
 from generators.sequence_model import SequenceGenerator
 from generators.sequences.encode import EncodedSequences
-from generators.validation import array, no_others, weights_of
+from generators.validation import Record, array, no_others, weights_of
 
 PRIOR_USERS = 8192  # latents from which the marginals of users' attributes are calibrated
 # CPU seconds on the reference machine, from the benchmark's cells and private fits of `vae`
@@ -188,7 +189,14 @@ class NeuralGenerator(SequenceGenerator):
         check_finite(self.net_)
         noise = normal_of(self.latent, seed)
         latents = torch.from_numpy(posterior_draws(self.net_, steps, self.plan, noise))
-        train_attributes(self.net_, steps.user_attributes, latents, seed=seed)
+        attributes = steps.user_attributes
+        self.attributes_, held_out = AttributeTables.learn_with_folds(
+            self.codec_, attributes.numpy()
+        )
+        self.net_.log_shares = self.attributes_.log_shares
+        train_attributes(
+            self.net_, attributes, latents, lambda users: [k.of(users) for k in held_out], seed=seed
+        )
         self._learn_latents(latents, seed=seed)
 
     def _learn_privately(
@@ -231,11 +239,17 @@ class NeuralGenerator(SequenceGenerator):
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """See Generator.state."""
         net = {f"net/{k}": v.detach().numpy() for k, v in self.net_.state_dict().items()}
-        return net | self._own_arrays(), {"codec": self.codec_.to_json()}
+        arrays, data = net | self._own_arrays(), {"codec": self.codec_.to_json()}
+        if self.codec_.private:
+            return arrays, data
+        arrays |= self.attributes_.state()
+        return arrays, data | {"parents": self.attributes_.parents_by_name()}
 
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
         """See Generator.restore."""
-        self.codec_ = restored(data, max_rows=self.max_rows)
+        own = Record(data)
+        self.codec_ = restored({"codec": own.value("codec")}, max_rows=self.max_rows)
+        own.only(("codec",) if self.codec_.private else ("codec", "parents"))
         # A network is built only where `arrays` fill it: the settings alone could ask for any size.
         for name, shape in self._large_shapes(self.codec_).items():
             array(arrays, name, dtype="float32", shape=shape)
@@ -243,7 +257,13 @@ class NeuralGenerator(SequenceGenerator):
         self.net_.load_state_dict(weights_of(arrays, "net/", self.net_))
         self.net_.eval()
         self._restore_own(arrays)
-        no_others([n for n in arrays if not n.startswith("net/")], self._own_arrays())
+        others = self._own_arrays()
+        if not self.codec_.private:
+            parents = own.record("parents")
+            self.attributes_ = AttributeTables.restored(self.codec_, arrays, parents)
+            self.net_.log_shares = self.attributes_.log_shares
+            others |= self.attributes_.state()
+        no_others([n for n in arrays if not n.startswith("net/")], others)
 
     def _large_shapes(self, codec: Codec) -> dict[str, tuple[int, ...]]:
         """Return the shapes of arrays that say how large the network is, by name."""

@@ -154,16 +154,14 @@ class Clock:
         some = torch.from_numpy(self.gap_ends()[1] > 0)[code]
         return torch.where(self.starts_session(code), int(Passed.SESSION), some.long())
 
-    def cycle(self, weekly: np.ndarray | None = None) -> torch.Tensor:
-        """Return the log of the mean weekly intensity where each gap ends, by its first hour.
+    def cycle(self, weekly: np.ndarray) -> torch.Tensor:
+        """Return the log of the mean intensity `weekly` (WEEK_HOURS,) where each gap ends.
 
-        `weekly` (WEEK_HOURS,) is that of all users where None.
-
-        It is (WEEK_HOURS, size) float32, and is added to the logits of the gap, so that a model
-        need not learn the weekly cycle.
+        It is (WEEK_HOURS, size) float32, by the hour of the week in which the gap begins, and is
+        added to the logits of the gap, so that a model need not learn the weekly cycle.
         """
         # intensity up to each hour of two weeks
-        hourly = np.tile(self.weekly if weekly is None else weekly, 2)
+        hourly = np.tile(weekly, 2)
         total = torch.from_numpy(np.append(0.0, np.cumsum(hourly)))
 
         def until(hours: torch.Tensor) -> torch.Tensor:

@@ -358,6 +358,16 @@ class Codec:
         code = user_attributes[:, list(self.user_attributes).index(RHYTHM)].numpy()
         return np.maximum(code - 1, 0)
 
+    def weekly_cycles(self) -> torch.Tensor:
+        """Return what the weekly cycle of each rhythm adds to the logits of a gap.
+
+        (rhythms, 1 + WEEK_HOURS, gap codes), by the hour of the week of the row before, from 1 on;
+        0 = there was none. See `Clock.cycle`.
+        """
+        no_hour = torch.zeros(1, self.clock.size)
+        weekly = self.timing_params().weekly
+        return torch.stack([torch.cat([no_hour, self.clock.cycle(w)]) for w in weekly])
+
     def timing_params(self) -> TimingParams:
         """Return the clock and the pace of users, for compiled code."""
         low, high = self.clock.gap_ends()
@@ -382,8 +392,6 @@ class Codec:
             longest_rows=self.pace.longest[0],
             longest_ms=self.pace.longest[1],
         )
-
-    # --- JSON -------------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `restored`."""

@@ -217,6 +217,13 @@ class Bins:
         high = np.concatenate([[np.nan], self.points, self.high])
         return low, high
 
+    def ranks(self) -> np.ndarray:
+        """Return the place of each code in the order of their values, (size,) int64; 'missing'
+        comes first.
+        """
+        low = np.nan_to_num(self.ends()[0], nan=-np.inf)
+        return np.argsort(np.argsort(low, kind="stable"))
+
     def decode(
         self,
         codes: np.ndarray,

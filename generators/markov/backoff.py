@@ -7,7 +7,8 @@ up as its longest prefix that is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +16,11 @@ import torch
 from numba import njit
 
 from generators.markov.contexts import Levels
+from generators.validation import StateError, array, shares
 
 FEWEST_ROWS = 3  # of a context that is kept
 MOST_CELLS = 4_000_000  # contexts of one depth times codes
+MOST_CONTEXTS = 10**9  # of a field, in a file
 FIRST = 1e-3  # pseudo-counts of equal shares, without any context
 
 
@@ -83,6 +86,24 @@ class BackoffTable:
     def log_share(self) -> torch.Tensor:
         """Return the logarithms of the shares, (m, size)."""
         return torch.log(torch.from_numpy(self.share))
+
+
+def restored_table(
+    arrays: Mapping[str, np.ndarray], prefix: str, name: str, widths: list[int], size: int
+) -> BackoffTable:
+    """Return a table of the arrays, of the shape that its levels ask for.
+
+    Raises StateError where they are no such table.
+    """
+    what = f"{prefix}offsets/{name}"
+    shape = (len(widths) + 2,)
+    offsets = array(arrays, what, dtype="int64", shape=shape, low=0, high=MOST_CONTEXTS)
+    n, highest = int(offsets[-1]), math.prod(widths) - 1
+    if n == 0 or offsets[0] != 0 or (np.diff(offsets) < 0).any():
+        raise StateError(f"model.safetensors: {what} does not rise from 0.")
+    keys = array(arrays, f"{prefix}keys/{name}", dtype="int64", shape=(n,), low=0, high=highest)
+    share = shares(arrays, f"{prefix}share/{name}", dtype="float32", shape=(n, size))
+    return BackoffTable(offsets, keys, share)
 
 
 def _kept(rows: np.ndarray, size: int) -> np.ndarray:

@@ -11,15 +11,8 @@ import torch
 from numba import njit
 
 from generators.codec.codec import SESSION_LABEL, Codec
-from generators.markov.contexts import (
-    Condition,
-    ContextFeatures,
-    Level,
-    context,
-    depends_on_items,
-    is_open,
-    n_kept,
-)
+from generators.markov.conditions import Condition, ContextFeatures
+from generators.markov.contexts import Level, context, depends_on_items, is_open, n_kept
 from generators.markov.tables import PARTS
 
 SPREADS = "usual spread of "
@@ -79,11 +72,11 @@ def choose(
         levels.append(best)
         if len(levels) == MOST_CHOSEN:
             break
+        # all again: what a level tells may show only beside another
         gains = {k: rows.gains(level[k]).max() for k in open_ if k not in levels}
-        open_ = [k for k in gains if gains[k] > LEAST_GAIN]
-        if not open_:
+        if max(gains.values(), default=0.0) <= LEAST_GAIN:
             break
-        best = max(open_, key=lambda k: gains[k])
+        best = max(gains, key=lambda k: gains[k])
     # what is expected is given up last, and before it how far a user's numbers are spread about it
     last = sorted(k for k in levels if k >= usual and known[k - usual].own)
     last += [k for k in levels if k >= usual and known[k - usual].name.startswith(SPREADS)]
@@ -158,13 +151,12 @@ def choose_parents(
     # users are few: a strong prior would draw small groups to what is usual in the large ones
     rows = _Rows(code, size, strength * STRENGTHS[:2])
     levels, strengths = list[int](), list[float]()
-    left, waiting = list(range(len(earlier))), list(first)
+    left, waiting = range(len(earlier)), list(first)
     while len(levels) < MOST_PARENTS:
         gains = {k: rows.gains(earlier[k]).max() for k in left if k not in levels}
-        left = [k for k in gains if gains[k] > LEAST_GAIN]
-        if not waiting and not left:
+        if not waiting and max(gains.values(), default=0.0) <= LEAST_GAIN:
             break
-        best = waiting.pop(0) if waiting else max(left, key=lambda k: gains[k])
+        best = waiting.pop(0) if waiting else max(gains, key=lambda k: gains[k])
         rows, s = rows.given(earlier[best])
         levels.append(best)
         strengths.append(s)

@@ -23,7 +23,6 @@ whether an item is copied how many there are to copy.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,6 +38,8 @@ from generators.codec.parts import (
     LENGTH,
     OBSERVATION_SPAN,
 )
+from generators.markov.announced import announced, category_before
+from generators.markov.conditions import Condition, ContextFeatures
 from generators.markov.tables import FRESH_PRICE, PARTS
 from generators.sequences import codes
 from generators.sequences import feature_layout as layout
@@ -49,7 +50,6 @@ COARSE = 8  # levels of a number of users, of which later attributes may be give
 POSITIONS = 8  # levels of the position in the session
 SIZES = (16, 64, 256)  # bounds of the levels of a user's number of rows
 CARTS = 2  # levels of the items in the cart: none, some
-NO_CATEGORY = 1  # of a row before that has none, see feature_layout.LAST_CATEGORY
 IDS_HAD = 3  # levels of how many ids of a column there were: none, one, more
 ORDERS = 4  # levels of the orders so far: 0, 1, 2 or 3, more
 MOST_CODES_ABOUT = 64  # of a condition that a field may be given
@@ -61,68 +61,6 @@ MOST_VALUES = 64  # of a column whose last value is part of the context
 
 Level = tuple[torch.Tensor, int]  # (n,) int64 codes, and the number of codes
 Levels = list[Level]  # coarse first
-
-
-@dataclass
-class ContextFeatures:
-    """What the contexts of n rows are made of; tensors are (n,) int64 unless noted otherwise."""
-
-    features: torch.Tensor  # (n, F): see feature_layout
-    event: torch.Tensor  # code of the row's event
-    passed: torch.Tensor  # since the row before, see `clock.Passed`
-    session_label: torch.Tensor  # of the row's session, 0 = none
-    orders: torch.Tensor  # level of the orders so far
-    size: torch.Tensor  # level of the rows that the user will have
-    attributes: torch.Tensor  # (n, n_attributes): of the user
-    item: torch.Tensor  # code of the row's item
-    response: torch.Tensor  # to the offer that is open at the row, see `codes.NO_OFFER`
-    flags: torch.Tensor  # that any recent item carries
-    copies: torch.Tensor  # level of the items that can be copied, see `copies_level`
-    drawn: dict[str, torch.Tensor]  # codes of fields of the row: see fields_of_row
-
-    def only(self, index: torch.Tensor, drawn: Sequence[str]) -> ContextFeatures:
-        """Return the rows of `index`, with these fields of the row only."""
-        return ContextFeatures(
-            features=self.features.index_select(0, index),
-            event=self.event.index_select(0, index),
-            passed=self.passed.index_select(0, index),
-            session_label=self.session_label.index_select(0, index),
-            orders=self.orders.index_select(0, index),
-            size=self.size.index_select(0, index),
-            attributes=self.attributes.index_select(0, index),
-            item=self.item.index_select(0, index),
-            response=self.response.index_select(0, index),
-            flags=self.flags.index_select(0, index),
-            copies=self.copies.index_select(0, index),
-            drawn={name: self.drawn[name].index_select(0, index) for name in drawn},
-        )
-
-
-@dataclass(frozen=True)
-class Condition:
-    """Something with few codes that a field may be given beside its context."""
-
-    name: str
-    size: int  # number of codes
-    attribute: int = -1  # column of ContextFeatures.attributes
-    feature: int = -1  # column of ContextFeatures.features
-    field: str = ""  # field of the row before which it is not known
-    own: str = ""  # the only field that may be given it; "" = all
-    # where it is a trait of an item, the row's or the feature's: (n_items,) int64 codes
-    table: torch.Tensor | None = None
-
-    def reads(self) -> set[str]:
-        """Return the drawn fields of the row that it reads."""
-        return {self.field} if self.field and self.table is None else set()
-
-    def of(self, seen: ContextFeatures) -> torch.Tensor:
-        """Return the codes, (n,) int64."""
-        if self.attribute >= 0:
-            return seen.attributes[:, self.attribute]
-        if self.feature >= 0:
-            code = seen.features[:, self.feature]
-            return code if self.table is None else self.table[code]
-        return seen.drawn[self.field] if self.table is None else self.table[seen.item]
 
 
 def fields_of_row(codec: Codec) -> list[str]:
@@ -239,9 +177,7 @@ def parent_levels(codec: Codec, name: str, code: torch.Tensor) -> tuple[Level, L
     exact = code, coder.size
     if not isinstance(coder, Bins) or coder.size <= COARSE:
         return exact, exact
-    low = np.nan_to_num(coder.ends()[0], nan=-np.inf)
-    rank = np.argsort(np.argsort(low, kind="stable"))
-    return exact, (torch.from_numpy(rank * COARSE // coder.size)[code], COARSE)
+    return exact, (torch.from_numpy(coder.ranks() * COARSE // coder.size)[code], COARSE)
 
 
 def size_of(codec: Codec, user_attributes: torch.Tensor) -> torch.Tensor:
@@ -308,7 +244,7 @@ def context(
     ]
     if name == "category" and codec.rules.usual_category:
         # a search tells more about the category after it than any taste
-        quiet = (_announced(codec, seen.features) == 0).long()
+        quiet = (announced(codec, seen.features) == 0).long()
         levels = [
             (level if k < len(usual) else level * quiet, width)
             for k, (level, width) in zip(chosen, levels, strict=True)
@@ -409,7 +345,7 @@ def _context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
             label,
         ]
     if name == "category":
-        return [event, (_category_before(codec, features), codec.categories.size + 1), label]
+        return [event, (category_before(codec, features), codec.categories.size + 1), label]
     if name in codec.ids:  # a user's first row is apart: only there is no earlier id to keep to
         first = begins + (features[:, layout.LAST_EVENT] == 0)
         if codec.private:  # one table holds what matters most: is there an id to keep to
@@ -421,26 +357,3 @@ def _context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
     if size <= MOST_VALUES:
         return [event, passed, (features[:, codec.value_column(name)], size), label]
     return [event, before, passed, label]
-
-
-def _announced(codec: Codec, features: torch.Tensor) -> torch.Tensor:
-    """Return the code of the category to which the last row, a search or the like, usually leads.
-
-    It is 0 where the last row has a category, or nothing that leads to one.
-    """
-    found = torch.zeros_like(features[:, 0])
-    for name, usual in codec.rules.usual_category.items():
-        likely = torch.tensor(usual)[features[:, codec.value_column(name)]]
-        found = torch.where(found == 0, likely, found)
-    return found * (features[:, layout.LAST_CATEGORY] == NO_CATEGORY)
-
-
-def _category_before(codec: Codec, features: torch.Tensor) -> torch.Tensor:
-    """Return the code + 1 of the category before, or of the announced one; 0 = no row before.
-
-    Where the last row has none, it is the category of the user's last item.
-    """
-    announced, last = _announced(codec, features), features[:, layout.LAST_CATEGORY]
-    of_item = torch.from_numpy(codec.items.category)[features[:, layout.LAST_ITEMS]]
-    last = torch.where((last == NO_CATEGORY) & (of_item > 0), of_item + 1, last)
-    return torch.where(announced > 0, announced + 1, last)

@@ -16,7 +16,9 @@ import torch
 
 from generators.codec.codec import COPY_ACTION, Codec
 from generators.codec.coders import Bins
-from generators.markov.contexts import Condition, ContextFeatures, conditions, is_open
+from generators.codec.regularities import LOOKS
+from generators.markov.conditions import Condition, ContextFeatures
+from generators.markov.contexts import conditions, is_open
 from generators.markov.tables import BEGINS, table_sizes
 from generators.markov.trees import Trees, learn_trees, restored_trees
 from generators.sequences import codes
@@ -79,10 +81,13 @@ class Expected(Condition):
 
 
 def expected_fields(codec: Codec) -> list[str]:
-    """Return the fields of which something is expected: numbers, fresh items, sessions' begins."""
+    """Return the fields of which something is expected.
+
+    Those are sessions' begins, more than looks, fresh items, and numbers.
+    """
     numbers = [name for name in codec.rest_fields if name in codec.bins]
     tables = table_sizes(codec)
-    return [name for name in (BEGINS, COPY_ACTION, *numbers) if name in tables]
+    return [name for name in (BEGINS, "event", COPY_ACTION, *numbers) if name in tables]
 
 
 def learn_expected(
@@ -149,6 +154,8 @@ def _values(codec: Codec, name: str) -> np.ndarray:
     """
     if name == BEGINS:
         return np.array([0.0, 1.0])
+    if name == "event":
+        return np.array([0.0] + [codec.roles[e] not in LOOKS for e in codec.events.values], float)
     if name == COPY_ACTION:
         fresh = np.zeros(codes.N_COPY_ACTIONS)
         fresh[codes.NO_ITEM], fresh[codes.FRESH] = np.nan, 1.0

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from numba import njit
 
-from generators.codec.codec import Codec
+from generators.codec.codec import COPY_ACTION, Codec
 from generators.codec.parts import Items
+from generators.markov.announced import learn_odds_of_another
 from generators.markov.label_chain import MOST_COUNTED, POWERS, LabelChain, Visits
 from generators.privacy.pairs import Facts
 from generators.sequences import feature_layout as layout
@@ -50,7 +51,10 @@ def learn_items(
     before = steps.features[:, layout.LAST_ITEMS].numpy()
     tables = learn_successors(user[fresh], before[fresh], item[fresh], known.category, most=most)
     strength = learn_strength(Chain(codec, chain), user, rows, before, fresh, least=least)
-    return chain, tables | {"strength": np.array([strength], dtype=np.float32)}
+    action = steps.target[:, steps.names.index(COPY_ACTION)]
+    other = learn_odds_of_another(codec, steps.features, steps.known, action)
+    numbers = {"strength": strength, "odds_of_another": other}
+    return chain, tables | {n: np.array([x], dtype=np.float32) for n, x in numbers.items()}
 
 
 def learn_successors(
@@ -137,10 +141,12 @@ def restored_successors(arrays: dict[str, np.ndarray], n_items: int) -> dict[str
         "successor_count": ((n_items, None), "float32"),
         "successor_rest": ((n_items, 2), "float32"),
         "strength": ((1,), "float32"),
+        "odds_of_another": ((1,), "float32"),
     }
     for name, (shape, dtype) in counts.items():
         high = n_items - 1 if name == "successor" else MOST_COUNTED
-        tables[name] = array(arrays, f"table/{name}", dtype=dtype, shape=shape, low=0, high=high)
+        low = -MOST_COUNTED if name == "odds_of_another" else 0
+        tables[name] = array(arrays, f"table/{name}", dtype=dtype, shape=shape, low=low, high=high)
     array(arrays, "table/successor_count", dtype="float32", shape=tables["successor"].shape)
     return tables
 

@@ -30,7 +30,8 @@ import torch
 
 from generators.codec.codec import SESSION_LABEL, Codec
 from generators.codec.parts import ARRIVAL, LENGTH, N_LABELLED_SESSIONS, OBSERVATION_SPAN
-from generators.markov.contexts import SIZES, ContextFeatures, context, index_of
+from generators.markov.conditions import ContextFeatures
+from generators.markov.contexts import SIZES, context, index_of
 from generators.markov.label_chain import Visits
 from generators.privacy.counts import Answers, Question, Rows, Tables, given_rows
 from generators.privacy.pairs import Pairs

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from generators.codec.codec import SESSION_LABEL, Codec
+from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
+from generators.markov.announced import COPIES, of_another_category
+from generators.markov.attributes import AttributeTables
 from generators.markov.backoff import BackoffTable
+from generators.markov.conditions import Condition, ContextFeatures
 from generators.markov.contexts import (
-    Condition,
-    ContextFeatures,
-    Level,
     context,
     copies_level,
     nothing_seen,
     order_level,
-    parent_levels,
     passed_before,
     purchases,
     response_of,
@@ -25,7 +24,6 @@ from generators.markov.contexts import (
 )
 from generators.markov.item_weights import Chain
 from generators.markov.tables import FRESH_PRICE, PARTS, joined
-from generators.sampling.step_model import draw
 from generators.sequences import feature_layout as layout
 
 HOURS_A_DAY = 24
@@ -38,14 +36,14 @@ class MarkovStepModel:
         self,
         codec: Codec,
         shares: dict[str, BackoffTable],
-        attribute_shares: list[BackoffTable],
-        parents: list[list[int]],
+        attributes: AttributeTables,
         given: dict[str, list[int]],
         known: Sequence[Condition],
         items: Chain,
+        odds_of_another: float,
     ) -> None:
-        self.codec, self.attribute_shares = codec, attribute_shares
-        self.parents, self.given, self.known = parents, given, known
+        self.codec, self.tables_of_attributes = codec, attributes
+        self.given, self.known = given, known
         # fields of the row that each field is given
         nothing = nothing_seen(codec)
         self.needs: dict[str, list[str]] = {}
@@ -56,11 +54,8 @@ class MarkovStepModel:
         self.kept = {field for fields in self.needs.values() for field in fields}
         self.shares = shares
         self.log = {name: table.log_share() for name, table in shares.items()}
-        self.items = items
-        no_hour = torch.zeros(1, codec.clock.size)
-        weekly = codec.timing_params().weekly
-        # (rhythms, 1 + WEEK_HOURS, gap codes)
-        self.cycle = torch.stack([torch.cat([no_hour, codec.clock.cycle(w)]) for w in weekly])
+        self.items, self.odds_of_another = items, odds_of_another
+        self.cycle = codec.weekly_cycles()
         self.purchases = purchases(codec)
 
     def begin(
@@ -72,14 +67,7 @@ class MarkovStepModel:
         zero, no = torch.zeros(users).long(), torch.zeros(users).bool()
         self.event, self.passed, self.session_label = zero, zero, zero
         self.orders, self.level, self.bought = zero, zero, no
-        codes, earlier = list[torch.Tensor](), list[Level]()
-        names = self.codec.user_attributes
-        for k, (table, name) in enumerate(zip(self.attribute_shares, names, strict=True)):
-            levels = [earlier[j] for j in self.parents[k]]
-            share = torch.from_numpy(table.share[table.rows(levels, users)]) + 1e-12
-            codes.append(draw(torch.log(share), None if allowed is None else allowed[k], generator))
-            earlier += parent_levels(self.codec, name, codes[k])
-        attributes = torch.stack(codes, 1)
+        attributes = self.tables_of_attributes.draw(users, generator, allowed)
         self.size = size_of(self.codec, attributes)
         self.attributes, self.item, self.response = attributes, zero, zero
         self.drawn: dict[str, torch.Tensor] = {}
@@ -104,6 +92,11 @@ class MarkovStepModel:
         seen = self._seen()
         if len(rows) < len(self.event):
             seen = seen.only(index, self.needs.get(name, []))
+        if name == COPY_ACTION and self.odds_of_another != 0.0:
+            logits = self._looked_up(name, seen)
+            apart = of_another_category(self.codec, self.features[index], self.recent[index])
+            logits[:, COPIES] += self.odds_of_another * apart
+            return logits.numpy()
         if name != "gap":
             return self._looked_up(name, seen).numpy()
         # codes + 1, 0 = before the first row
@@ -158,7 +151,8 @@ class MarkovStepModel:
         elif name == "flags":
             self.flags = torch.from_numpy(code)
         elif name == "recent items":
-            self.copies = copies_level(torch.from_numpy(code))
+            self.recent = torch.from_numpy(code.astype(np.int64))
+            self.copies = copies_level(self.recent)
         elif name == SESSION_LABEL:
             self.session_label = torch.from_numpy(code)
         elif name == "event":

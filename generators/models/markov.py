@@ -31,22 +31,13 @@ from generators.codec.parts import (
     LENGTH,
     N_LABELLED_SESSIONS,
     OBSERVATION_SPAN,
-    USUAL,
 )
 from generators.codec.restore.codec import restored
-from generators.markov.backoff import BackoffTable
-from generators.markov.choice import MOST_LEVELS, choose, choose_parents
-from generators.markov.contexts import (
-    Condition,
-    ContextFeatures,
-    Level,
-    conditions,
-    context,
-    context_features,
-    is_open,
-    nothing_seen,
-    parent_levels,
-)
+from generators.markov.attributes import AttributeTables
+from generators.markov.backoff import BackoffTable, restored_table
+from generators.markov.choice import MOST_LEVELS, choose
+from generators.markov.conditions import Condition, ContextFeatures
+from generators.markov.contexts import conditions, context, context_features, is_open, nothing_seen
 from generators.markov.expected import (
     Expectation,
     Expected,
@@ -84,10 +75,9 @@ from generators.privacy.counts import (
 from generators.privacy.pairs import Pairs
 from generators.sequence_model import SequenceGenerator
 from generators.sequences.encode import EncodedSequences
-from generators.validation import Record, StateError, array, no_others, shares
+from generators.validation import Record, no_others
 
 ITEMS = "items"  # what the chain is of
-MOST_CONTEXTS = 10**9  # of a field
 START_S, ROW_S = 8.0, 4e-5  # CPU seconds of a fit on the reference machine, and of each row
 # The attribute that an attribute of users is given; the others are given the one before them.
 PARENTS = {OBSERVATION_SPAN: ARRIVAL, LENGTH: OBSERVATION_SPAN, N_LABELLED_SESSIONS: LENGTH}
@@ -136,9 +126,6 @@ class Markov(SequenceGenerator):
         column = {n: steps.target[:, k] for k, n in enumerate(steps.names)}
         owner = np.repeat(np.arange(len(steps)), steps.lengths())
         seen = context_features(codec, steps)
-        # places among the parent_levels of all attributes, two of each
-        self.parents_: list[list[int]] = []
-        self.attribute_shares_: list[BackoffTable] = []
         self.shares_: dict[str, BackoffTable] = {}
         self.tables_: dict[str, np.ndarray] = {}
         self.given_: dict[str, list[int]] = {}
@@ -151,7 +138,7 @@ class Markov(SequenceGenerator):
         self.chain_, self.tables_ = learn_items(
             codec, steps, owner, column["item"].numpy(), most=self.successors, least=self.strength
         )
-        self._learn_attributes(attributes)
+        self.attributes_ = AttributeTables.learn(codec, attributes, strength=self.strength)
 
     def _learn_privately(
         self,
@@ -200,21 +187,6 @@ class Markov(SequenceGenerator):
             self.given_[name] = choice.levels
             self.shares_[name] = BackoffTable.learn(code.numpy(), levels, size, choice.strengths)
 
-    def _learn_attributes(self, attributes: np.ndarray) -> None:
-        """Learn the shares of each attribute given others; `attributes` (n_users, S) codes."""
-        sizes = self.codec_.user_attribute_sizes()
-        coarse_length = 2 * list(sizes).index(LENGTH) + 1
-        earlier: list[Level] = []
-        for code, (name, size) in zip(attributes.T, sizes.items(), strict=True):
-            # so that rows, not only users, have the levels that they have in the log
-            first = [coarse_length] if name.startswith(USUAL) else []
-            choice = choose_parents(code, size, earlier, first, strength=self.strength)
-            levels = [earlier[j] for j in choice.levels]
-            self.parents_.append(choice.levels)
-            self.attribute_shares_.append(BackoffTable.learn(code, levels, size, choice.strengths))
-            own = torch.from_numpy(np.ascontiguousarray(code))
-            earlier += parent_levels(self.codec_, name, own)
-
     def _attribute_questions(self, attributes: np.ndarray) -> list[Question]:
         """Return the table of each attribute given another; `attributes` (n_users, S) codes."""
         sizes = self.codec_.user_attribute_sizes()
@@ -234,6 +206,7 @@ class Markov(SequenceGenerator):
         A noisy table of pairs follows the marginals, which are known better.
         """
         reached: list[np.ndarray] = []  # shares of the codes of each attribute, as they are drawn
+        parents, shares_ = list[list[int]](), list[BackoffTable]()
         for k, (name, size) in enumerate(self.codec_.user_attribute_sizes().items()):
             counts, noise = answers[attribute_table(name)]
             marginal, parent = self.attribute_marginals_[k], parent_of(self.codec_, k)
@@ -247,8 +220,9 @@ class Markov(SequenceGenerator):
             before = np.ones(1) if parent < 0 else reached[parent]
             share = raked(share, before, marginal)
             reached.append(before @ share)
-            self.parents_.append([] if parent < 0 else [2 * parent])
-            self.attribute_shares_.append(BackoffTable.dense(share, len(self.parents_[k])))
+            parents.append([] if parent < 0 else [2 * parent])
+            shares_.append(BackoffTable.dense(share, len(parents[k])))
+        self.attributes_ = AttributeTables(self.codec_, parents, shares_, {})
 
     def _known(self) -> list[Condition]:
         """Return what fields may be given: what the codec says, and what numbers are expected."""
@@ -260,11 +234,11 @@ class Markov(SequenceGenerator):
         return MarkovStepModel(
             self.codec_,
             self.shares_,
-            self.attribute_shares_,
-            self.parents_,
+            self.attributes_,
             self.given_,
             self._known(),
             self._item_weights(),
+            float(self.tables_["odds_of_another"][0]) if self.tables_ else 0.0,
         )
 
     def _item_weights(self) -> Chain:
@@ -275,17 +249,15 @@ class Markov(SequenceGenerator):
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """See Generator.state."""
         arrays = {f"table/{k}": v for k, v in self.tables_.items()}
-        arrays |= self.chain_.state(ITEMS)
+        arrays |= self.chain_.state(ITEMS) | self.attributes_.state()
         for name, table in self.shares_.items():
             arrays |= {f"{part}/{name}": values for part, values in vars(table).items()}
         for name, of in self.expected_.items():
             arrays |= of.state(name)
-        for k, table in enumerate(self.attribute_shares_):
-            arrays |= {f"static {part}/{k}": values for part, values in vars(table).items()}
         data = {
             "codec": self.codec_.to_json(),
             "given": self.given_,
-            "parents": dict(zip(self.codec_.user_attributes, self.parents_, strict=True)),
+            "parents": self.attributes_.parents_by_name(),
         }
         return arrays, data
 
@@ -294,11 +266,8 @@ class Markov(SequenceGenerator):
         own = Record(data)
         own.only(("codec", "given", "parents"))
         self.codec_ = restored({"codec": own.value("codec")}, max_rows=self.max_rows)
-        sizes, record = self.codec_.user_attribute_sizes(), own.record("parents")
-        record.only(sizes)
-        self.parents_ = [
-            record.integers(name, low=0, high=2 * k - 1).tolist() for k, name in enumerate(sizes)
-        ]
+        parents = own.record("parents")
+        self.attributes_ = AttributeTables.restored(self.codec_, arrays, parents)
         self.expected_ = restored_expectations(self.codec_, arrays)
         self.given_ = self._given(own.record("given"))
         self.shares_ = self._shares_of(arrays)
@@ -306,20 +275,13 @@ class Markov(SequenceGenerator):
         self.chain_ = LabelChain.restored(arrays, ITEMS, group)
         private, size = self.codec_.private, self.codec_.items.size
         self.tables_ = {} if private else restored_successors(arrays, size)
-        nothing = torch.zeros(0, dtype=torch.int64)
-        wide = [w for name in sizes for _, w in parent_levels(self.codec_, name, nothing)]
-        self.attribute_shares_ = [
-            _table_of(arrays, "static ", str(k), [wide[j] for j in self.parents_[k]], size)
-            for k, size in enumerate(sizes.values())
-        ]
-        parts = list(vars(self.attribute_shares_[0]))
         no_others(
             arrays,
             [
                 *(f"table/{n}" for n in self.tables_),
                 *self.chain_.state(ITEMS),
-                *(f"static {part}/{k}" for part in parts for k in range(len(sizes))),
-                *(f"{part}/{n}" for part in parts for n in self.shares_),
+                *self.attributes_.state(),
+                *(f"{part}/{n}" for n, table in self.shares_.items() for part in vars(table)),
                 *(key for n, of in self.expected_.items() for key in of.state(n)),
             ],
         )
@@ -346,23 +308,8 @@ class Markov(SequenceGenerator):
         tables = {}
         for name, size in table_sizes(codec).items():
             levels = context(codec, name, seen, self.given_[name], known)
-            tables[name] = _table_of(arrays, "", name, [width for _, width in levels], size)
+            tables[name] = restored_table(arrays, "", name, [width for _, width in levels], size)
         return tables
-
-
-def _table_of(
-    arrays: dict[str, np.ndarray], prefix: str, name: str, widths: list[int], size: int
-) -> BackoffTable:
-    """Return a table of the arrays, of the shape that its levels ask for."""
-    what = f"{prefix}offsets/{name}"
-    shape = (len(widths) + 2,)
-    offsets = array(arrays, what, dtype="int64", shape=shape, low=0, high=MOST_CONTEXTS)
-    n, highest = int(offsets[-1]), math.prod(widths) - 1
-    if n == 0 or offsets[0] != 0 or (np.diff(offsets) < 0).any():
-        raise StateError(f"model.safetensors: {what} does not rise from 0.")
-    keys = array(arrays, f"{prefix}keys/{name}", dtype="int64", shape=(n,), low=0, high=highest)
-    share = shares(arrays, f"{prefix}share/{name}", dtype="float32", shape=(n, size))
-    return BackoffTable(offsets, keys, share)
 
 
 def parent_of(codec: Codec, k: int) -> int:

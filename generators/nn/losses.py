@@ -74,7 +74,7 @@ def _field_spec(
             affinity = net.affinities[name]
             additions[k] = affinity_additions(features, attributes, _asked(code[k]), affinity)
     constants = [torch.zeros((0, 0))] * len(plan.names)
-    constants[plan.names.index("gap")] = net.cycle_of(features)
+    constants[plan.names.index("gap")] = net.cycle_of(features, attributes)
     return FieldSpec(
         code,
         weight,

@@ -16,16 +16,14 @@ import torch
 from torch import nn
 
 from generators.codec.codec import COPY_ACTION, Codec
-from generators.codec.parts import FAVOURITES
+from generators.codec.parts import FAVOURITES, RHYTHM
 from generators.nn.affinity import (
     RECENT,
     AffinityTensors,
     affinities,
     recent_item_affinity,
 )
-from generators.nn.fused.embeddings import embedding_sum
-from generators.nn.fused.pooling import pooled
-from generators.nn.user_attributes import AttributeNetwork
+from generators.nn.encoder import UserEncoder
 from generators.sequences import feature_layout as layout
 
 EMBEDDING_SD = 0.05  # of the weights of embeddings before training
@@ -35,7 +33,7 @@ HOURS_A_DAY = 24
 RECENT_COLUMNS = slice(layout.LAST_ITEMS, layout.LAST_ITEMS + RECENT)
 
 
-class RowNet(AttributeNetwork):
+class RowNet(UserEncoder):
     """Encoder of a user into a latent, and decoder of the latent into rows.
 
     Shapes: B users (or windows of users), T rows, F features of a row, S attributes of a user, A
@@ -48,16 +46,13 @@ class RowNet(AttributeNetwork):
         layers: of the decoder, each (B, T, D) -> (B, T, D).
     """
 
-    offset: torch.Tensor  # (F,) where each column's levels begin in the one table of features
     favourites: torch.Tensor  # (A, 2) attributes of the user: favourite and second of each trait
     first_trait: torch.Tensor  # (A,) where each item attribute begins in the table of traits
     traits: torch.Tensor  # (n_items, A) values of each item's attributes, places in one table
     item_traits: torch.Tensor  # (n_items, L) levels of each item, see `Codec.item_traits`
     trait_offset: torch.Tensor  # (L,) where each begins in the table of their embeddings
     clock_offset: torch.Tensor  # (3,) where hour, weekday and remaining span begin in their table
-    cycle: torch.Tensor  # (1 + WEEK_HOURS, gap codes) weekly cycle of the gap; row 0 = no hour yet
-    # True while gradients are wanted user by user: every layer then sees users first
-    per_user = False
+    cycle: torch.Tensor  # (rhythms, 1 + WEEK_HOURS, gap codes): see `Codec.weekly_cycles`
 
     def __init__(self, codec: Codec, *, width: int, latent: int, layers: nn.ModuleList) -> None:
         super().__init__(codec, width=width, latent=latent)
@@ -79,8 +74,7 @@ class RowNet(AttributeNetwork):
         features = codec.feature_sizes()
         self._buffer("offset", np.append(0, np.cumsum(features)[:-1]))
         self._buffer("clock_offset", np.append(0, np.cumsum(codec.row_levels())[:-1]))
-        no_hour = torch.zeros(1, codec.clock.size)
-        self.register_buffer("cycle", torch.cat([no_hour, codec.clock.cycle()]), persistent=False)
+        self.register_buffer("cycle", codec.weekly_cycles(), persistent=False)
         attributes = list(codec.user_attributes)
         names = list(dict.fromkeys(f[0] for f in map(codec.favourite_of, attributes) if f))
         tables = [codec.item_table(name) for name in names]
@@ -110,15 +104,6 @@ class RowNet(AttributeNetwork):
 
     def _buffer(self, name: str, values: np.ndarray) -> None:
         self.register_buffer(name, torch.from_numpy(values), persistent=False)
-
-    def _make_encoder(self, codec: Codec) -> None:
-        narrow = max(self.width // 2, 8)
-        self.encode_embed = nn.Embedding(sum(codec.feature_sizes()), narrow)
-        self.encode_static = nn.Embedding(sum(self.attribute_sizes), narrow)
-        self.encode_row = nn.Linear(narrow, narrow)
-        self.encode_user = nn.Linear(3 * narrow + 1, self.width)
-        self.encode_out = nn.Linear(self.width, 2 * self.latent)
-        self.from_latent = nn.Linear(self.latent, self.width)
 
     def _make_heads(self, codec: Codec) -> None:
         """Create a head for each field, and an embedding for what was chosen in each but the last.
@@ -178,13 +163,6 @@ class RowNet(AttributeNetwork):
                 start = torch.log(torch.from_numpy(share).float() + 0.1 / len(share))
                 head.bias[: len(share)] = start  # type: ignore[operator, union-attr, index]
 
-    def sparse_weights(self) -> list[torch.Tensor]:
-        """Return the tables of which a batch uses few rows, so that its gradient holds only these.
-
-        Most of a log's items do not occur in a batch, and most weights belong to items.
-        """
-        return [self.embed.weight, *([self.encode_embed.weight] if self.latent else [])]
-
     def row_parameters(self) -> list[nn.Parameter]:
         """Return the parameters that the loss of rows depends on, without `sparse_weights`."""
         others = [p for part in self.attribute_modules() for p in part.parameters()]
@@ -192,51 +170,6 @@ class RowNet(AttributeNetwork):
         return [p for p in self.parameters() if id(p) not in ids]
 
     # --- a user -----------------------------------------------------------------------------------
-
-    def posterior(
-        self,
-        features: torch.Tensor,
-        attributes: torch.Tensor,
-        mask: torch.Tensor,
-        length: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return mean and log variance (B, Z) of the latents of users.
-
-        Args:
-            features: (B, T, F).
-            attributes: (B, S) codes.
-            mask: (B, T) bool, False where there is no row.
-            length: (B,) rows of the user.
-        """
-        # (B, T, D / 2)
-        rows = torch.relu(self.encode_row(self._sum(self.encode_embed, features, self.offset)))
-        weight = mask[..., None].to(rows.dtype)
-        mean = (rows * weight).sum(1) / weight.sum(1).clamp(min=1)  # (B, D / 2)
-        highest = (rows * weight).amax(1)  # (B, D / 2)
-        return self._posterior_of(torch.cat([mean, highest], 1), attributes, length)
-
-    def packed_posterior(
-        self,
-        features: torch.Tensor,
-        starts: torch.Tensor,
-        attributes: torch.Tensor,
-        length: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what `posterior` returns, of features (M, F) of all users one after another.
-
-        `starts` (B + 1,) says where those of each user begin.
-        """
-        rows = torch.relu(self.encode_row(self._sum(self.encode_embed, features, self.offset)))
-        return self._posterior_of(pooled(rows, starts), attributes, length)
-
-    def _posterior_of(
-        self, rows: torch.Tensor, attributes: torch.Tensor, length: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what `posterior` returns, given mean and maximum of users' rows, (B, D)."""
-        about = self.encode_static(attributes + self.attribute_offset).sum(1)  # (B, D / 2)
-        user = torch.cat([rows, about, torch.log1p(length.to(rows.dtype))[:, None] / 5], 1)
-        center, spread = self.encode_out(torch.relu(self.encode_user(user))).chunk(2, -1)
-        return center, spread.clamp(-8, 4)
 
     def condition(self, z: torch.Tensor, attributes: torch.Tensor) -> torch.Tensor:
         """Return (n, D), added at every step: of latents (n, Z) and attributes (n, S)."""
@@ -331,13 +264,20 @@ class RowNet(AttributeNetwork):
                 n = places[name].stop
         return torch.cat(weights), torch.cat(biases), places  # type: ignore[arg-type]
 
-    def cycle_of(self, features: torch.Tensor) -> torch.Tensor:
-        """Return what the weekly cycle adds to the logits of the gap, (..., gap codes)."""
+    def cycle_of(self, features: torch.Tensor, attributes: torch.Tensor) -> torch.Tensor:
+        """Return what the weekly cycle adds to the logits of the gap, (..., gap codes).
+
+        Args:
+            features: (..., F).
+            attributes: (..., S) codes of the users.
+        """
         # codes + 1, 0 = before the first row
         hour, weekday = features[..., layout.LAST_HOUR], features[..., layout.LAST_WEEKDAY]
         hour_of_week = torch.where(hour > 0, (weekday - 1) * HOURS_A_DAY + hour, 0)
-        added: torch.Tensor = self.cycle[hour_of_week]
-        return added
+        if len(self.cycle) == 1:
+            return self.cycle[0, hour_of_week]
+        rhythm = (attributes[..., self.attribute_names.index(RHYTHM)] - 1).clamp(min=0)
+        return self.cycle[rhythm, hour_of_week]
 
     def chosen_embedding(self, name: str, code: torch.Tensor) -> torch.Tensor | None:
         """Return what a chosen code adds to the row's state; None for the last field."""
@@ -389,23 +329,6 @@ class RowNet(AttributeNetwork):
         return u.new_zeros((len(u), int(self.embed_traits.num_embeddings))).scatter_add(
             1, found.flatten(1), weight.flatten(1)
         )
-
-    def _sum(
-        self, table: nn.Embedding, index: torch.Tensor, offset: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Return the sum (..., D) of the embeddings of `index` (..., k) plus `offset` (k,).
-
-        It is fused unless gradients of single users are wanted.
-        """
-        if offset is None:
-            offset = index.new_zeros(index.shape[-1])
-        if self.per_user:
-            out: torch.Tensor = table(index + offset).sum(-2)
-            return out
-        flat = index.reshape(-1, index.shape[-1])
-        sparse = any(table.weight is weight for weight in self.sparse_weights())
-        found = embedding_sum(table.weight, flat, offset, sparse=sparse)
-        return found.reshape(*index.shape[:-1], -1)
 
 
 def key_of(name: str) -> str:

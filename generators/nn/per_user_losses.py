@@ -46,7 +46,7 @@ def _attribute_loss(net: RowNet, codes: torch.Tensor, z: torch.Tensor) -> torch.
     """Return the loss (B,) of users' attributes `codes` (B, S), one attribute after another."""
     hidden, total = None, torch.zeros(len(codes))
     for k in range(codes.shape[1]):
-        logits, hidden = net.attribute_logits(z, k, hidden)
+        logits, hidden = net.attribute_logits(z, k, hidden, codes[:, :k])
         total = total + F.cross_entropy(logits, codes[:, k], reduction="none")
         hidden = net.with_attribute(hidden, k, codes[:, k])
     return total
@@ -67,7 +67,7 @@ def _whole_rows(
             continue
         logits = net.head(name, u)
         if name == "gap":
-            logits = logits + net.cycle_of(batch.features)
+            logits = logits + net.cycle_of(batch.features, batch.user_attributes[:, None])
         total = total + _sum_loss(logits, code)
         chosen = code.clamp(min=0)
         if name == "category":

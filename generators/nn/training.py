@@ -8,6 +8,8 @@ the items before a row are hidden, so that users are not learnt by heart.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import nn
@@ -69,6 +71,7 @@ def train_attributes(
     net: RowNet,
     attributes: torch.Tensor,
     z: torch.Tensor,
+    log_shares: Callable[[torch.Tensor], list[torch.Tensor]],
     *,
     seed: int,
     updates: int = 1_000,
@@ -83,6 +86,8 @@ def train_attributes(
     Args:
         attributes: (n_users, S) codes.
         z: (n_users, Z) latents.
+        log_shares: users (n,) -> for each attribute the logits (n, size) to which the network adds,
+            learnt from other users.
         updates: at most.
 
     Returns:
@@ -94,17 +99,25 @@ def train_attributes(
     held, learnt = order[: len(order) // 10], order[len(order) // 10 :]
     if len(held) < HELD_USERS:
         held, learnt, updates = order[:0], order, UPDATES_UNCHECKED
+
+    def loss_of(users: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
+        loss = net.attribute_loss(z[users], attributes[users], log_shares(users), keep)
+        return loss / max(len(users), 1)
+
+    net.start_from_log_shares()
     optimizer = Adam(weights, betas=ATTRIBUTE_BETAS)
-    best, lowest, worse = [p.detach().clone() for p in weights], float("nan"), 0
+    with torch.no_grad():
+        best, worse = [p.detach().clone() for p in weights], 0
+        lowest = float(loss_of(held)) if len(held) else float("nan")
     generator = torch.Generator().manual_seed(seed * 1_000_003 + 13)
     for update in range(updates):
         users = learnt[torch.from_numpy(rng.integers(len(learnt), size=min(batch, len(learnt))))]
         keep = (torch.rand((len(users), net.width), generator=generator) >= DROPOUT) / (1 - DROPOUT)
-        (net.attribute_loss(z[users], attributes[users], keep) / len(users)).backward()
+        loss_of(users, keep).backward()
         optimizer.step(ATTRIBUTE_RATE)
         if len(held) and update % CHECK_EVERY == CHECK_EVERY - 1:
             with torch.no_grad():
-                now = float(net.attribute_loss(z[held], attributes[held])) / len(held)
+                now = float(loss_of(held))
             worse = worse + 1 if now >= lowest else 0
             if not worse:
                 best, lowest = [p.detach().clone() for p in weights], now

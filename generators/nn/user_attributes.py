@@ -1,13 +1,15 @@
 """AttributeNetwork: the part of a network that draws a user's attributes before the first row.
 
 Attributes (arrival, observation span, number of rows, country, favourite category, ...) are drawn
-one after another, each given the latent and those before it. Their marginals are exact whatever the
-training left over: `calibrate` fits a bias for each code. The names of modules and persistent
-buffers are names in saved models.
+one after another, each given the latent and those before it. Without a privacy budget the network
+adds to what tables of few attributes say (`log_shares`), as of few users it could learn little of
+what goes with what. Their marginals are exact whatever the training left over: `calibrate` fits a
+bias for each code. The names of modules and persistent buffers are names in saved models.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,9 @@ class AttributeNetwork(nn.Module):
     # (length codes,): bias of the number of rows of users who come once, so that a span of 0 has
     # one row
     still_bias: torch.Tensor
+    # Attribute k and the codes (n, k) of those before it -> logits (n, size) to which the network
+    # adds its own.
+    log_shares: Callable[[int, torch.Tensor], torch.Tensor] | None = None
 
     def __init__(self, codec: Codec, *, width: int, latent: int) -> None:
         super().__init__()
@@ -68,6 +73,13 @@ class AttributeNetwork(nn.Module):
         self.static_smooth = nn.ModuleList(nn.Linear(width, BUMPS, bias=False) for _ in sizes)
         self.static_near = nn.ModuleList(nn.Linear(BUMPS, width, bias=False) for _ in sizes[:-1])
 
+    @torch.no_grad()
+    def start_from_log_shares(self) -> None:
+        """Set the weights of heads so that the network adds nothing."""
+        for head, smooth in zip(self.static_heads, self.static_smooth, strict=True):
+            for weight in (*head.parameters(), *smooth.parameters()):
+                weight.zero_()
+
     def attribute_modules(self) -> list[Any]:
         """Return the modules that draw attributes."""
         return [
@@ -79,19 +91,20 @@ class AttributeNetwork(nn.Module):
         ]
 
     def attribute_logits(
-        self, z: torch.Tensor, k: int, hidden: torch.Tensor | None
+        self, z: torch.Tensor, k: int, hidden: torch.Tensor | None, codes: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the logits (n, codes) of the k-th attribute, and the hidden state (n, D).
 
         Args:
             z: (n, Z) latents.
             hidden: what `with_attribute` returned for the attribute before; None for the first.
+            codes: (n, k) of the attributes before.
         """
         if hidden is None:
             hidden = self._first_hidden(z)
         active = torch.relu(hidden)
-        smooth = self.static_smooth[k](active) @ self.bumps[k].T
-        return self.static_heads[k](active) + smooth, hidden
+        logits = self.static_heads[k](active) + self.static_smooth[k](active) @ self.bumps[k].T
+        return logits if self.log_shares is None else logits + self.log_shares(k, codes), hidden
 
     def with_attribute(self, hidden: torch.Tensor, k: int, code: torch.Tensor) -> torch.Tensor:
         """Return `hidden` (n, D) with the chosen codes (n,) of the k-th attribute added."""
@@ -100,7 +113,11 @@ class AttributeNetwork(nn.Module):
         return hidden + self.static_embeds[k](code) + self.static_near[k](self.bumps[k][code])
 
     def attribute_loss(
-        self, z: torch.Tensor, codes: torch.Tensor, keep: torch.Tensor | None = None
+        self,
+        z: torch.Tensor,
+        codes: torch.Tensor,
+        log_shares: Sequence[torch.Tensor],
+        keep: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the negative log likelihood () of attributes `codes` (n, S) in nats, fused.
 
@@ -108,6 +125,7 @@ class AttributeNetwork(nn.Module):
 
         Args:
             z: (n, Z) latents.
+            log_shares: for each attribute the logits (n, size) to which the network adds.
             keep: (n, D) factors of the hidden units (dropout, the same for all attributes).
         """
         n, k = codes.shape
@@ -130,7 +148,7 @@ class AttributeNetwork(nn.Module):
             ],
             sizes=self.attribute_sizes,
             additions=[torch.zeros((0, 3), dtype=torch.int32)] * k,
-            constants=[none] * k,
+            constants=list(log_shares),
             keep=none if keep is None else keep,
         )
         loss, _ = field_losses(
@@ -167,7 +185,7 @@ class AttributeNetwork(nn.Module):
         """
         hidden, codes = None, torch.zeros((len(z), 0), dtype=torch.int64)
         for k, name in enumerate(self.attribute_names):
-            logits, hidden = self.attribute_logits(z, k, hidden)
+            logits, hidden = self.attribute_logits(z, k, hidden, codes)
             if name == OBSERVATION_SPAN:
                 # the arrival is the attribute before
                 logits = logits.masked_fill(~self.spans_that_fit[codes[:, -1]], -torch.inf)

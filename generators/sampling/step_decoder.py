@@ -59,7 +59,7 @@ class StepDecoder:
         self.norm = net.norm.weight.detach(), net.norm.bias.detach()
         self.offset, self.cycle, self.embeddings = (
             net.offset.numpy(),
-            net.cycle.numpy(),
+            net.cycle.flatten(0, 1).numpy(),
             _array(net.embed.weight).copy(),
         )
         self.traits = net.traits.numpy()
@@ -81,14 +81,10 @@ class StepDecoder:
         """See StepModel."""
         z = self.latents(users, generator)
         hidden: torch.Tensor | None = None
-        codes: list[torch.Tensor] = []
+        codes = torch.zeros((users, 0), dtype=torch.int64)
         for k in range(len(self.net.attribute_names)):
-            logits, hidden = self.net.attribute_logits(z, k, hidden)
-            logits = self.net.calibrated(
-                logits,
-                k,
-                torch.stack(codes, 1) if codes else torch.zeros((users, 0), dtype=torch.int64),
-            )
+            logits, hidden = self.net.attribute_logits(z, k, hidden, codes)
+            logits = self.net.calibrated(logits, k, codes)
             if logits.shape[1] > 1 and self.net.attribute_names[k] in (
                 ARRIVAL,
                 OBSERVATION_SPAN,
@@ -99,16 +95,14 @@ class StepDecoder:
             ):
                 logits[:, 0] = -torch.inf
             if allowed is None and self.net.attribute_names[k] == OBSERVATION_SPAN:
-                logits = logits.masked_fill(~self.net.spans_that_fit[codes[-1]], -torch.inf)
-            codes.append(draw(logits, None if allowed is None else allowed[k], generator))
-            hidden = self.net.with_attribute(hidden, k, codes[-1])
-        user_attributes = torch.stack(codes, 1)
-        self.condition, self.user_attributes = (
-            self.net.condition(z, user_attributes),
-            user_attributes.numpy(),
-        )
+                logits = logits.masked_fill(~self.net.spans_that_fit[codes[:, -1]], -torch.inf)
+            code = draw(logits, None if allowed is None else allowed[k], generator)
+            hidden = self.net.with_attribute(hidden, k, code)
+            codes = torch.cat([codes, code[:, None]], 1)
+        self.condition = self.net.condition(z, codes)
+        self.user_attributes, self.rhythm = codes.numpy(), self.codec.rhythms_of(codes)
         self.state: list[Any] = []
-        return user_attributes
+        return codes
 
     def step(self, features: np.ndarray) -> None:
         """See StepModel."""
@@ -146,12 +140,9 @@ class StepDecoder:
                 self.features[rows, layout.LAST_HOUR],
                 self.features[rows, layout.LAST_WEEKDAY],
             )
-            _add(
-                logits,
-                np.arange(len(rows)),
-                np.where(hour > 0, (day - 1) * 24 + hour, 0)[:, None],
-                self.cycle,
-            )
+            hour_of_week = np.where(hour > 0, (day - 1) * 24 + hour, 0)
+            place = self.rhythm[rows] * self.net.cycle.shape[1] + hour_of_week
+            _add(logits, np.arange(len(rows)), place[:, None], self.cycle)
         return logits
 
     def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -196,10 +187,8 @@ class StepDecoder:
     def keep(self, rows: np.ndarray) -> None:
         """See StepModel."""
         index = torch.from_numpy(rows)
-        self.condition, self.user_attributes = (
-            self.condition.index_select(0, index),
-            self.user_attributes[rows],
-        )
+        self.condition = self.condition.index_select(0, index)
+        self.user_attributes, self.rhythm = self.user_attributes[rows], self.rhythm[rows]
         if not self.state:
             return
         self.u, self.features = self.u.index_select(0, index), self.features[rows]

@@ -63,6 +63,7 @@ def kept(log: EventLog, real: EventLog) -> tuple[float, float]:
 
 def test_items_keep_their_packs_and_users_their_way_to_order() -> None:
     log = packs_log()
-    packs, constant = kept(generators.fit(log, model="markov", seed=1).sample(200, seed=1), log)
+    model = generators.fit(log, model="markov", seed=1)
+    packs, constant = np.mean([kept(model.sample(200, seed=k), log) for k in (1, 2, 3)], 0)
     assert packs > 0.92
     assert constant > 0.7 * kept(log, log)[1]

@@ -68,7 +68,9 @@ def test_the_loss_of_attributes_is_that_of_the_fields_one_after_another(
     """They have a training of their own, in which they are fused."""
     model, steps = fitted
     z = torch.randn((len(steps), model.net_.latent), generator=torch.Generator().manual_seed(1))
+    codes = steps.user_attributes
+    shares = [model.attributes_.log_shares(k, codes[:, :k]) for k in range(codes.shape[1])]
     torch.testing.assert_close(
-        model.net_.attribute_loss(z, steps.user_attributes),
-        _attribute_loss(model.net_, steps.user_attributes, z).sum(),
+        model.net_.attribute_loss(z, codes, shares),
+        _attribute_loss(model.net_, codes, z).sum(),
     )
