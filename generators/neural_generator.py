@@ -17,6 +17,7 @@ latents of new users come from::
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import partial
 from inspect import signature
 from typing import Annotated, Any, ClassVar
 
@@ -41,10 +42,14 @@ from generators.nn.network import RowNet
 from generators.nn.posterior import normal_of, posterior_draws
 from generators.nn.training import check_finite, epochs_of, train, train_attributes
 from generators.privacy.accounting import PrivacyLedger
+from generators.sampling.calibration import Biases, calibrate_fields, shapes_of_biases
+from generators.sampling.parts import FIELDS_STREAM, one_thread, stream
+from generators.sampling.sampler import sample_rows
 from generators.sampling.step_decoder import StepDecoder
 from generators.sequence_model import SequenceGenerator
 from generators.sequences.encode import EncodedSequences
-from generators.validation import Record, array, no_others, weights_of
+from generators.sequences.sampled import Sampled
+from generators.validation import LARGEST_WEIGHT, Record, array, no_others, weights_of
 
 PRIOR_USERS = 8192  # latents from which the marginals of users' attributes are calibrated
 # CPU seconds on the reference machine, from the benchmark's cells and private fits of `vae`
@@ -182,6 +187,17 @@ class NeuralGenerator(SequenceGenerator):
             generator,
             None if private else steps.user_attributes,
         )
+        self.biases_: Biases = {}
+        if not private:
+            self.biases_ = calibrate_fields(self.codec_, steps, partial(self._pilot, seed))
+
+    @torch.inference_mode()
+    def _pilot(self, seed: int, biases: Biases, users: int, number: int) -> Sampled:
+        """Return the rows of `users` users, drawn with `biases`; `number` is that of the sample."""
+        generator = stream(seed, FIELDS_STREAM, number)
+        model = StepDecoder(self.codec_, self.net_, self._latents, biases)
+        with one_thread():
+            return sample_rows(self.codec_, model, users, generator)
 
     def _learn_openly(self, steps: EncodedSequences, *, seed: int) -> None:
         """Train without a privacy budget."""
@@ -229,10 +245,10 @@ class NeuralGenerator(SequenceGenerator):
 
     def _step_model(self, past: EncodedSequences | None = None) -> StepDecoder:
         if past is None or not self.latent:
-            return StepDecoder(self.codec_, self.net_, self._latents)
+            return StepDecoder(self.codec_, self.net_, self._latents, self.biases_)
         noise = normal_of(self.latent, 0)
         latents = torch.from_numpy(posterior_draws(self.net_, past, self.plan, noise))
-        return StepDecoder(self.codec_, self.net_, lambda users, generator: latents)
+        return StepDecoder(self.codec_, self.net_, lambda users, generator: latents, self.biases_)
 
     # --- saving -----------------------------------------------------------------------------------
 
@@ -242,7 +258,7 @@ class NeuralGenerator(SequenceGenerator):
         arrays, data = net | self._own_arrays(), {"codec": self.codec_.to_json()}
         if self.codec_.private:
             return arrays, data
-        arrays |= self.attributes_.state()
+        arrays |= self.attributes_.state() | {_bias(n): b for n, b in self.biases_.items()}
         return arrays, data | {"parents": self.attributes_.parents_by_name()}
 
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
@@ -257,12 +273,16 @@ class NeuralGenerator(SequenceGenerator):
         self.net_.load_state_dict(weights_of(arrays, "net/", self.net_))
         self.net_.eval()
         self._restore_own(arrays)
-        others = self._own_arrays()
+        others, self.biases_ = self._own_arrays(), {}
         if not self.codec_.private:
-            parents = own.record("parents")
+            parents, most = own.record("parents"), LARGEST_WEIGHT
             self.attributes_ = AttributeTables.restored(self.codec_, arrays, parents)
             self.net_.log_shares = self.attributes_.log_shares
-            others |= self.attributes_.state()
+            self.biases_ = {
+                name: array(arrays, _bias(name), dtype="float32", shape=shape, low=-most, high=most)
+                for name, shape in shapes_of_biases(self.codec_).items()
+            }
+            others |= self.attributes_.state() | {_bias(n): b for n, b in self.biases_.items()}
         no_others([n for n in arrays if not n.startswith("net/")], others)
 
     def _large_shapes(self, codec: Codec) -> dict[str, tuple[int, ...]]:
@@ -279,3 +299,8 @@ class NeuralGenerator(SequenceGenerator):
         if self.latent:
             shapes["net/from_latent.weight"] = (self.width, self.latent)
         return shapes
+
+
+def _bias(field: str) -> str:
+    """Return the name of the array of a field's biases."""
+    return f"bias/{field}"

@@ -11,6 +11,7 @@ import torch
 CHUNK = 4_096  # users that are sampled at a time, which bounds memory
 # Last numbers of the keys of random streams, after the seed.
 PART_STREAM, LABEL_STREAM, PILOT_STREAM, ORDER_STREAM, CONTINUED_STREAM = 2, 3, 4, 5, 11
+FIELDS_STREAM = 12  # of samples by which fields are calibrated
 
 
 def part_sizes(users: int) -> list[int]:

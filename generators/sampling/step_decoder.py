@@ -31,6 +31,7 @@ from generators.nn.affinity import (
     recent_item_affinity,
 )
 from generators.nn.network import RowNet, key_of
+from generators.sampling.calibration import Biases
 from generators.sampling.step_model import draw
 from generators.sequences import feature_layout as layout
 
@@ -38,8 +39,8 @@ from generators.sequences import feature_layout as layout
 class StepDecoder:
     """The StepModel of a RowNet; `latents(users, generator)` gives latents (users, Z)."""
 
-    def __init__(self, codec: Codec, net: RowNet, latents: Any) -> None:
-        self.codec, self.net, self.latents = codec, net, latents
+    def __init__(self, codec: Codec, net: RowNet, latents: Any, biases: Biases) -> None:
+        self.codec, self.net, self.latents, self.biases = codec, net, latents, biases
         # The weights themselves: calling a module costs as much as its product where few users are
         # left.
         self.heads: dict[str, tuple[Any, Any]] = {
@@ -143,6 +144,9 @@ class StepDecoder:
             hour_of_week = np.where(hour > 0, (day - 1) * 24 + hour, 0)
             place = self.rhythm[rows] * self.net.cycle.shape[1] + hour_of_week
             _add(logits, np.arange(len(rows)), place[:, None], self.cycle)
+        if name in self.biases:
+            before = self.features[rows, layout.LAST_EVENT]
+            logits = logits + self.biases[name][before if name == "event" else self.event[rows]]
         return logits
 
     def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -175,6 +179,8 @@ class StepDecoder:
 
     def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
         """See StepModel."""
+        if name == "event":
+            self.event = code.copy()
         if name == "clock":
             _add(self.rows, rows, code + self.clock_offset, self.clock)
         elif name == "item" and self.net.embed_item is not None:

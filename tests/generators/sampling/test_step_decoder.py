@@ -36,7 +36,7 @@ def test_states_and_items_are_those_of_the_whole_sequence(
     features, user_attributes = steps.features[at], steps.user_attributes[users]
     condition = net.condition(torch.zeros((len(users), net.latent)), user_attributes)
     whole = net.states(features, condition)
-    sampler = StepDecoder(model.codec_, net, None)
+    sampler = StepDecoder(model.codec_, net, None, {})
     sampler.condition, sampler.user_attributes, sampler.state = (
         condition,
         user_attributes.numpy(),

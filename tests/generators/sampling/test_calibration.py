@@ -1,0 +1,50 @@
+"""Events follow each other in a network's sample as often as in the log."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fixtures.shop_logs import shop_log
+
+import generators
+from eventlog import EventLog
+from generators.neural_generator import NeuralGenerator
+from generators.sampling.calibration import _step
+
+
+def followed(log: EventLog, before: str, after: str) -> float:
+    """Return the share of a user's rows after `before` that are `after`."""
+    events = log.ordered().events
+    name = events["event"].astype(str)
+    next_ = name.groupby(events["user_id"].astype(str)).shift(-1)
+    return float((next_[(name == before) & next_.notna()] == after).mean())
+
+
+@pytest.mark.parametrize("model", ["vae", "gan"])
+def test_what_was_drawn_too_rarely_is_as_frequent_as_in_the_log(model: str) -> None:
+    """The network itself, after two passes, is far from what the log has."""
+    log = shop_log(users=300, rows=30, seed=3)
+    settings = {"epochs": 2} | ({"generator_steps": 20} if model == "gan" else {})
+    fitted = generators.fit(log, model=model, seed=1, settings=settings)
+    assert isinstance(fitted, NeuralGenerator)
+    pairs = [("view_item", "add_to_cart"), ("add_to_cart", "purchase"), ("search", "view_item")]
+
+    def off() -> float:
+        sample = fitted.sample(600, seed=2)
+        return sum(abs(followed(sample, *p) - followed(log, *p)) for p in pairs)
+
+    calibrated = off()
+    fitted.biases_ = {}
+    assert calibrated < max(0.06, 0.7 * off())
+
+
+def test_few_rows_say_little() -> None:
+    many, few = (_step(n * np.array([[0.9, 0.1]]), n * np.array([[0.5, 0.5]])) for n in (1e4, 2.0))
+    np.testing.assert_allclose(many, np.log([[1.8, 0.2]]), atol=0.01)
+    assert (np.abs(few) < 0.5 * np.abs(many)).all()
+
+
+def test_what_is_never_drawn_or_never_wanted_has_no_bias() -> None:
+    wanted, drawn = np.array([[5.0, 0.0], [5.0, 5.0]]), np.array([[3.0, 4.0], [0.0, 0.0]])
+    assert _step(wanted, drawn)[0, 1] == 0
+    assert (_step(wanted, drawn)[1] == 0).all()
