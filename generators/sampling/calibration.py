@@ -17,7 +17,8 @@ from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.sampled import Sampled
 
-USERS, ROUNDS = 1000, 4  # of samples, at most; how many of them
+ROUNDS = 4  # samples
+MOST_ROWS = 40_000  # of a sample
 FEW = 5.0  # rows that say nothing of a difference between a sample and the log
 MOST_STEP = 2.0  # that a bias changes by in a round
 
@@ -33,8 +34,9 @@ def calibrate_fields(
     """Return the biases; `draw(biases, users, round)` samples users with those found so far."""
     wanted = _counts_of_log(codec, steps)
     biases = {n: np.zeros(shape, dtype=np.float32) for n, shape in shapes_of_biases(codec).items()}
+    users = min(len(steps), max(MOST_ROWS * len(steps) // max(len(steps.features), 1), 1))
     for k in range(ROUNDS):
-        drawn = _counts_of_sample(codec, draw(biases, min(len(steps), USERS), k))
+        drawn = _counts_of_sample(codec, draw(biases, users, k))
         for name, counts in wanted.items():
             step = _step(counts, drawn[name])
             if name == "event":
