@@ -93,12 +93,14 @@ class OwnColumns:
 
     def see_id(self, name: str, column: Coded) -> None:
         """Look at the values of a column of text that is named as an id, rows in their order."""
+        seen = self.seen.setdefault(name, Seen())
+        if not seen.rises:
+            return  # it is text, whatever follows
         self.see_text(name, column)
-        seen = self.seen[name]
         seen.named_as_id, seen.rows = True, seen.rows + len(column.codes)
         whole = seen.number and seen.whole and not (seen.missing or seen.huge)
-        seen.rises = seen.rises and whole
-        if not seen.rises or not len(column.codes):
+        seen.rises = whole
+        if not whole or not len(column.codes):
             return
         numbers = column.take(_whole_numbers(column.values).to_numpy(), np.int64(0))
         first_rises = seen.last is None or numbers[0] > seen.last
@@ -144,17 +146,18 @@ def typed_text(values: pd.Series) -> pd.Series:
 
 def _parsed(texts: pa.Array, kind: str) -> pa.Array:
     """Return texts as numbers or times; null where they are none, such as NA."""
+    texts = pc.utf8_trim_whitespace(texts)
     if kind == "time":
-        times = parse_times(pc.utf8_trim_whitespace(texts), TimeFormat())
+        times = parse_times(texts, TimeFormat())
         return pa.array(times, mask=times == NO_TIME).cast(ARROW[kind])
     if kind == "int":
         return _whole_numbers(texts)
-    return pa.array(parse_numbers(pc.utf8_trim_whitespace(texts)), from_pandas=True)
+    return pa.array(parse_numbers(texts), from_pandas=True)
 
 
 def _whole_numbers(texts: pa.Array) -> pa.Array:
     """Return texts of whole numbers as int64. Raises ArrowInvalid if one has more than 64 bits."""
-    return pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), r"^\+", "").cast(pa.int64())
+    return pc.replace_substring_regex(texts, r"^\+", "").cast(pa.int64())
 
 
 def _in_ms(column: pa.Array) -> pa.Array:
