@@ -151,12 +151,17 @@ def choose_parents(
     # users are few: a strong prior would draw small groups to what is usual in the large ones
     rows = _Rows(code, size, strength * STRENGTHS[:2])
     levels, strengths = list[int](), list[float]()
-    left, waiting = range(len(earlier)), list(first)
+    waiting = list(first)
     while len(levels) < MOST_PARENTS:
-        gains = {k: rows.gains(earlier[k]).max() for k in left if k not in levels}
-        if not waiting and max(gains.values(), default=0.0) <= LEAST_GAIN:
-            break
-        best = waiting.pop(0) if waiting else max(gains, key=lambda k: gains[k])
+        if waiting:
+            best = waiting.pop(0)
+        else:
+            gains = {
+                k: rows.gains(level).max() for k, level in enumerate(earlier) if k not in levels
+            }
+            if max(gains.values(), default=0.0) <= LEAST_GAIN:
+                break
+            best = max(gains, key=lambda k: gains[k])
         rows, s = rows.given(earlier[best])
         levels.append(best)
         strengths.append(s)
