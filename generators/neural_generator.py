@@ -42,13 +42,13 @@ from generators.nn.network import RowNet
 from generators.nn.posterior import normal_of, posterior_draws
 from generators.nn.training import check_finite, epochs_of, train, train_attributes
 from generators.privacy.accounting import PrivacyLedger
-from generators.sampling.calibration import Biases, calibrate_fields, shapes_of_biases
+from generators.sampling.calibration import Biases, Contexts, Counts, calibrate_fields
+from generators.sampling.conditions import with_labelled_sessions
 from generators.sampling.parts import FIELDS_STREAM, one_thread, stream
 from generators.sampling.sampler import sample_rows
-from generators.sampling.step_decoder import StepDecoder
+from generators.sampling.step_decoder import CountingDecoder, StepDecoder
 from generators.sequence_model import SequenceGenerator
 from generators.sequences.encode import EncodedSequences
-from generators.sequences.sampled import Sampled
 from generators.validation import LARGEST_WEIGHT, Record, array, no_others, weights_of
 
 PRIOR_USERS = 8192  # latents from which the marginals of users' attributes are calibrated
@@ -192,12 +192,18 @@ class NeuralGenerator(SequenceGenerator):
             self.biases_ = calibrate_fields(self.codec_, steps, partial(self._pilot, seed))
 
     @torch.inference_mode()
-    def _pilot(self, seed: int, biases: Biases, users: int, number: int) -> Sampled:
-        """Return the rows of `users` users, drawn with `biases`; `number` is that of the sample."""
-        generator = stream(seed, FIELDS_STREAM, number)
-        model = StepDecoder(self.codec_, self.net_, self._latents, biases)
+    def _pilot(self, seed: int, biases: Biases, users: int, number: int, labelled: bool) -> Counts:
+        """Return what a sample of `users` users has that is drawn with `biases`.
+
+        With `labelled` they are users who are to have labelled sessions. `number` is that of the
+        sample.
+        """
+        generator = stream(seed, FIELDS_STREAM, number, int(labelled))
+        model = CountingDecoder(self.codec_, self.net_, self._latents, biases)
+        accept = with_labelled_sessions(self.codec_, True, None) if labelled else None
         with one_thread():
-            return sample_rows(self.codec_, model, users, generator)
+            sample_rows(self.codec_, model, users, generator, accept=accept)
+        return model.counts
 
     def _learn_openly(self, steps: EncodedSequences, *, seed: int) -> None:
         """Train without a privacy budget."""
@@ -280,7 +286,7 @@ class NeuralGenerator(SequenceGenerator):
             self.net_.log_shares = self.attributes_.log_shares
             self.biases_ = {
                 name: array(arrays, _bias(name), dtype="float32", shape=shape, low=-most, high=most)
-                for name, shape in shapes_of_biases(self.codec_).items()
+                for name, shape in Contexts(self.codec_).shapes.items()
             }
             others |= self.attributes_.state() | {_bias(n): b for n, b in self.biases_.items()}
         no_others([n for n in arrays if not n.startswith("net/")], others)

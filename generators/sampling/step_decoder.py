@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from numba import njit
 
-from generators.codec.codec import COPY_ACTION, Codec
+from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
 from generators.codec.parts import (
     ARRIVAL,
     LAST_ROWS,
@@ -31,7 +31,7 @@ from generators.nn.affinity import (
     recent_item_affinity,
 )
 from generators.nn.network import RowNet, key_of
-from generators.sampling.calibration import Biases
+from generators.sampling.calibration import Biases, Contexts, Counts, Known
 from generators.sampling.step_model import draw
 from generators.sequences import feature_layout as layout
 
@@ -41,6 +41,7 @@ class StepDecoder:
 
     def __init__(self, codec: Codec, net: RowNet, latents: Any, biases: Biases) -> None:
         self.codec, self.net, self.latents, self.biases = codec, net, latents, biases
+        self.contexts = Contexts(codec)
         # The weights themselves: calling a module costs as much as its product where few users are
         # left.
         self.heads: dict[str, tuple[Any, Any]] = {
@@ -116,6 +117,7 @@ class StepDecoder:
             x = state.step(x)
         self.u = F.layer_norm(x, x.shape[1:], *self.norm) + self.condition
         self.rows, self.features = self.u.numpy(), features  # the first shares its memory
+        self.known = Known(features)
 
     def _at(self, rows: np.ndarray) -> torch.Tensor:
         """(m, D) of `rows` (m,): the row's state."""
@@ -145,8 +147,7 @@ class StepDecoder:
             place = self.rhythm[rows] * self.net.cycle.shape[1] + hour_of_week
             _add(logits, np.arange(len(rows)), place[:, None], self.cycle)
         if name in self.biases:
-            before = self.features[rows, layout.LAST_EVENT]
-            logits = logits + self.biases[name][before if name == "event" else self.event[rows]]
+            logits = logits + self.biases[name][self.contexts.of_rows(name, self.known, rows)]
         return logits
 
     def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -179,8 +180,7 @@ class StepDecoder:
 
     def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
         """See StepModel."""
-        if name == "event":
-            self.event = code.copy()
+        self._take_note(name, code)
         if name == "clock":
             _add(self.rows, rows, code + self.clock_offset, self.clock)
         elif name == "item" and self.net.embed_item is not None:
@@ -189,6 +189,19 @@ class StepDecoder:
             self.recent = code
         elif name in self.conditioned_on:
             _add(self.rows, rows, np.ascontiguousarray(code)[:, None], self.conditioned_on[name])
+
+    def _take_note(self, name: str, code: np.ndarray) -> None:
+        """Keep of the codes (n,) of a field what biases of later ones depend on."""
+        if name == "gap":
+            first = self.features[:, layout.LAST_EVENT] == 0
+            begins = first | (code >= self.contexts.within)
+            self.known = Known(self.features, begins)
+        elif name == SESSION_LABEL:
+            self.known.session_label = code.copy()
+        elif name == "flags":
+            self.known.flags = code
+        elif name == "event":
+            self.known.event = code.copy()
 
     def keep(self, rows: np.ndarray) -> None:
         """See StepModel."""
@@ -201,6 +214,26 @@ class StepDecoder:
         self.rows = self.u.numpy()
         for state in self.state:
             state.keep(index)
+
+
+class CountingDecoder(StepDecoder):
+    """A StepDecoder that counts what is drawn of the fields that have biases."""
+
+    def __init__(self, codec: Codec, net: RowNet, latents: Any, biases: Biases) -> None:
+        super().__init__(codec, net, latents, biases)
+        self.counts: Counts = {}
+
+    def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
+        """See StepModel."""
+        super().chose(name, rows, code)
+        if name not in self.biases:
+            return
+        if name == SESSION_LABEL:
+            rows = self.contexts.asked_for_label(self.known)
+        elif name == "gap":
+            rows = np.flatnonzero(self.features[:, layout.LAST_EVENT])
+        found = self.contexts.count(name, self.known, rows, code[rows])
+        self.counts[name] = self.counts[name] + found if name in self.counts else found
 
 
 def _array(weight: Any) -> np.ndarray:
