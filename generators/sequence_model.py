@@ -30,6 +30,7 @@ from generators.codec.parts import LENGTH
 from generators.privacy.accounting import PrivacyLedger
 from generators.privacy.public import Public
 from generators.privacy.queries import PrivateQueries
+from generators.privacy.shrinkage import with_tail
 from generators.sampling.conditions import (
     UserFilter,
     accept_where,
@@ -348,19 +349,20 @@ class SequenceGenerator(Generator):
     def _learn_marginals(self, steps: EncodedSequences, queries: PrivateQueries) -> None:
         """Learn the shares of codes of each attribute of users and of each field of rows."""
         owner, rows = steps.codes, np.repeat(steps.codes, steps.lengths())
-        self.attribute_marginals_ = [
-            _shares(
-                queries.histogram(
-                    f"marginal of users' {name}",
-                    owner,
-                    steps.user_attributes[:, k].numpy(),
-                    size,
-                    per_user=1,
-                    weight=LENGTH_WEIGHT if name == LENGTH else 1.0,
-                )
+        self.attribute_marginals_: list[np.ndarray] = []
+        for k, (name, size) in enumerate(self.codec_.user_attribute_sizes().items()):
+            weight = LENGTH_WEIGHT if name == LENGTH else 1.0
+            counts = queries.histogram(
+                f"marginal of users' {name}",
+                owner,
+                steps.user_attributes[:, k].numpy(),
+                size,
+                per_user=1,
+                weight=weight,
             )
-            for k, (name, size) in enumerate(self.codec_.user_attribute_sizes().items())
-        ]
+            if name == LENGTH:
+                counts = with_tail(counts, queries.noise_of(weight=weight, per_user=1))
+            self.attribute_marginals_.append(_shares(counts))
         self.field_marginals_: dict[str, np.ndarray] = {}
         for k, (name, size) in enumerate(self.codec_.fields().items()):
             code = steps.target[:, k].numpy()

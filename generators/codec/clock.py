@@ -7,7 +7,7 @@ which a gap leads is drawn in `generators.sampling.timing`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Self
 
@@ -25,6 +25,7 @@ from generators.validation import Record
 
 DAY_MS = 86_400_000
 STEPS_MS = (DAY_MS, HOUR_MS, 60_000, 1_000, 1)
+FINEST_PRIVATE_MS = 1_000  # under a budget
 PERIODS = (0, 2, 4, 6, 8)  # log2 of the days of a period, when a span is looked for under a budget
 # halvings of the highest interval of gaps: within it they would be drawn too long
 TAIL = 4
@@ -33,6 +34,9 @@ CELLS = 64  # at the most, in which its ends are then looked for
 FIRST_MS, LAST_MS = EARLIEST.value // 1_000_000, LATEST.value // 1_000_000 - 1
 LONGEST_GAP_S = 2.0**33  # the grid of gaps under a budget ends at half of it
 BUSIEST = 1e6  # of the weekly cycle, whose mean is 1
+STEP_WEIGHT = 0.5  # of the question on which step times are: it is far from close in most logs
+OFF_STEP = 0.01  # share of users whose row may lie off the step of all others
+SURE = 3.0  # standard deviations of noise by which the share may be exceeded
 
 
 class Passed(IntEnum):
@@ -65,6 +69,10 @@ class Clock:
         )
         return low, high
 
+    def seconds(self) -> float:
+        """Return how long the span is, its last step included."""
+        return (self.end_ms - self.start_ms + self.step_ms) / 1000
+
     @property
     def size(self) -> int:
         """Number of gap codes, 'end' included."""
@@ -89,7 +97,8 @@ class Clock:
             first, last = np.clip(
                 private_days(queries, user, time // DAY_MS), FIRST_MS // DAY_MS, LAST_MS // DAY_MS
             ).tolist()
-            start, end, step = first * DAY_MS, (last + 1) * DAY_MS - 1, 1_000
+            step = private_step(queries, user, time)
+            start, end = first * DAY_MS, (last + 1) * DAY_MS - step
         else:
             step = next(s for s in STEPS_MS if (time % s == 0).all())
             start, end = int(time.min()), int(time.max())
@@ -136,6 +145,8 @@ class Clock:
             decimals=3,
             tail=TAIL,
         )
+        if queries.private:
+            within, between = on_step(within, step), on_step(between, step)
         return cls(start, end, step, weekly, within, between, rhythms)
 
     def encode(self, gap: np.ndarray, is_session_start: np.ndarray) -> np.ndarray:
@@ -216,6 +227,37 @@ def _smooth(counts: np.ndarray) -> np.ndarray:
     if total <= 0:
         return np.ones_like(counts)
     return (counts + 0.001 * total / len(counts)) / (total / len(counts)) / 1.001
+
+
+def on_step(bins: Bins, step_ms: int) -> Bins:
+    """Return `bins` of seconds under a budget, each interval from the least multiple of the step.
+
+    Times are cut to the step: a gap of half a day would end on the day on which it began.
+    """
+    if step_ms == FINEST_PRIVATE_MS:
+        return bins
+    low, high = (np.ceil(end * 1000 / step_ms) * step_ms / 1000 for end in (bins.low, bins.high))
+    there = low < high
+    return replace(bins, low=low[there], high=high[there])
+
+
+def private_step(queries: PrivateQueries, user: np.ndarray, time: np.ndarray) -> int:
+    """Return the coarsest of STEPS_MS on which nearly all times are, a second at the finest.
+
+    Each user votes for the step of one of their rows. `time` (n,) is in ms, of all rows. Where the
+    noise hides what users vote for the result is a second.
+    """
+    voter, vote = queries.draw("step of times", user, time, per_user=1)
+    steps = np.array([step for step in STEPS_MS if step > FINEST_PRIVATE_MS])
+    off = vote[:, None] % steps != 0  # coarse steps first: off a step is off all before it
+    counts = queries.histogram(
+        "step of times", voter, off.sum(1), len(steps) + 1, per_user=1, weight=STEP_WEIGHT
+    )
+    noise = queries.noise_of(weight=STEP_WEIGHT, per_user=1)
+    by_chance = OFF_STEP * queries.n_users + SURE * noise
+    finer = counts.sum() - np.cumsum(counts)[:-1]
+    fits = steps[(finer <= by_chance) & (queries.n_users > 3 * by_chance)]
+    return int(fits[0]) if len(fits) else FINEST_PRIVATE_MS
 
 
 def private_days(queries: PrivateQueries, user: np.ndarray, day: np.ndarray) -> tuple[int, int]:

@@ -15,7 +15,7 @@ import pandas as pd
 from eventlog import EventLog
 from eventlog._runtime.errors import InputError
 from eventlog.schema import roles_of
-from generators.codec.clock import Clock
+from generators.codec.clock import STEP_WEIGHT, Clock
 from generators.codec.codec import Codec
 from generators.codec.coders import Values, string_codes
 from generators.codec.features import (
@@ -84,7 +84,7 @@ def total_query_weight(log: EventLog) -> float:
     )
     user_attributes, fields = 3 + LENGTH_WEIGHT + len(users), 7 + len(columns) + kinds
     needs = 2 * NEEDS_WEIGHT + COLUMNS_WEIGHT
-    return questions + needs + user_attributes + 2.0 + 0.5 * fields  # their marginals
+    return questions + STEP_WEIGHT + needs + user_attributes + 2.0 + 0.5 * fields  # marginals
 
 
 def learn(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from eventlog import EventLog
-from generators.codec.clock import Clock
+from generators.codec.clock import Clock, on_step
 from generators.codec.codec import Codec
 from generators.codec.coders import Bins, Values
 from generators.codec.features import days_before, habits, last_sessions
@@ -64,8 +64,8 @@ def _arrival(
     Intervals are even under a budget, quantiles otherwise.
     """
     if queries.private:
-        edges = np.linspace(0, (clock.end_ms - clock.start_ms) / 1000, intervals + 1)
-        return Bins(np.zeros(0), edges[:-1], edges[1:], False, 3)
+        edges = np.linspace(0, clock.seconds(), intervals + 1)
+        return on_step(Bins(np.zeros(0), edges[:-1], edges[1:], False, 3), clock.step_ms)
     first = np.append(True, user[1:] != user[:-1])
     seconds = (time[first] - clock.start_ms) / 1000
     return Bins.fit(
@@ -89,9 +89,9 @@ def _observation_span(
     long.
     """
     if queries.private:
-        even = np.linspace(0, (clock.end_ms - clock.start_ms) / 1000, intervals + 1)[1:]
+        even = np.linspace(0, clock.seconds(), intervals + 1)[1:]
         edges = np.append(0.0, np.append(2.0 ** np.arange(4, np.log2(even[0])), even))
-        return Bins(np.zeros(1), edges[:-1], edges[1:], True, 3)
+        return on_step(Bins(np.zeros(1), edges[:-1], edges[1:], True, 3), clock.step_ms)
     first = np.append(True, user[1:] != user[:-1])
     last = np.append(first[1:], True)
     seconds = (time[last] - time[first]) / 1000
@@ -107,9 +107,12 @@ def _observation_span(
 
 
 def _length(queries: PrivateQueries, user: np.ndarray, intervals: int, max_rows: int) -> Bins:
-    """Return bins of the rows of a user; under a budget the grid is fixed."""
+    """Return bins of the rows of a user; under a budget the grid is fixed.
+
+    It ends between whole numbers, because a number drawn in an interval is rounded.
+    """
     if queries.private:
-        edges = np.unique(np.ceil(2.0 ** np.arange(0, np.log2(max_rows) + 0.5, 0.5)))
+        edges = np.unique(np.ceil(2.0 ** np.arange(0, np.log2(max_rows) + 0.5, 0.5))) - 0.5
         return Bins(np.zeros(0), edges[:-1], edges[1:], True, 0)
     rows = np.bincount(user).astype(np.float64)
     return Bins.fit(queries, LENGTH, np.arange(len(rows)), rows, intervals=intervals, decimals=0)

@@ -186,7 +186,7 @@ def size_of(codec: Codec, user_attributes: torch.Tensor) -> torch.Tensor:
     `user_attributes` (n, n_attributes) are codes.
     """
     lengths: Any = codec.user_attributes[LENGTH]
-    low = np.nan_to_num(lengths.ends()[0], nan=1.0)
+    low = np.ceil(np.nan_to_num(lengths.ends()[0], nan=1.0))  # of whole numbers
     level = np.searchsorted(SIZES, low, side="right")
     return torch.from_numpy(level)[user_attributes[:, list(codec.user_attributes).index(LENGTH)]]
 

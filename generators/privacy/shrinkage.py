@@ -28,6 +28,8 @@ PSEUDO_COUNTS = 5.0
 ROUNDS = 30  # of expectation maximisation
 MOST_LEARNT = 20_000  # counts from which the shares are learnt
 BLOCK = 100_000  # counts at a time
+SURE = 4.0  # standard deviations by which a cell stands out of the noise for certain
+DECLINE = 2  # cells over which a decline is seen
 
 
 def shrunk(found: np.ndarray, expected: np.ndarray, sd: float) -> np.ndarray:
@@ -52,6 +54,31 @@ def shrunk(found: np.ndarray, expected: np.ndarray, sd: float) -> np.ndarray:
             weight = likelihood * share
             out[block] = (weight * value).sum(1) / weight.sum(1)
     return np.maximum(out, 0.0) * sd
+
+
+def with_tail(found: np.ndarray, sd: float) -> np.ndarray:
+    """Return counts with noise whose highest cells are shrunk towards a steady decline.
+
+    Beyond the last cell that stands out of the noise counts are expected to decline as the last
+    ones up to it do, give or take as many as are expected; each is weighed against that by
+    precision. Left as they are, the few high cells that the noise raises would hold most of what a
+    sum over the cells is made of.
+
+    Args:
+        found: (n,) counts >= 0 of cells in ascending order.
+        sd: standard deviation of the noise on each.
+    """
+    out = found.astype(np.float64)
+    visible = np.flatnonzero(out > SURE * sd)
+    if sd == 0 or len(visible) == 0 or visible[-1] == 0:
+        return out
+    last = int(visible[-1])
+    first = max(last - DECLINE, 0)
+    ratio = min(out[last] / max(out[first], sd), 1.0) ** (1 / (last - first))
+    for k in range(last + 1, len(out)):
+        expected = out[k - 1] * ratio
+        out[k] = expected + (out[k] - expected) * expected**2 / (expected**2 + sd**2)
+    return out
 
 
 def _shares(count: np.ndarray, mean: np.ndarray, at: np.ndarray, *, offsets: bool) -> np.ndarray:

@@ -1,174 +1,278 @@
-"""Biases with which sessions, events and labels come in a sample as often as in the log.
+"""Biases with which events follow each other in a sample as often as in the log.
 
 A network is right about the rows that it was shown, and a little less about rows that follow its
-own: what takes several rows, such as a purchase, is then drawn too rarely. So samples are drawn
-from it, and what they have too rarely or too often gets a bias: whether a session goes on after an
-event, which event follows it, whether a row has a value of a column, and whether an id is new.
-Labelled sessions are few, and differ from others; so there is a second sample, of users who are to
-have some, and these sessions have biases of their own. Others let them come when they are to come.
+own: what takes several rows, such as a purchase, is then drawn too rarely. A table knows the levels
+that were chosen for it, and no others. So samples are drawn, and what they have too rarely or too
+often gets a bias: events after each other, whether a row has a value of a column, and both events
+and values by each attribute that the log gives of its users. All tables of a field are raked on the
+rows of a sample (Deming and Stephan 1940, doi:10.1214/aoms/1177731829).
+
+A network knows less than tables of what a row depends on: its events are counted by what can follow
+in their context (`Contexts`), and whether a session goes on and whether an id is new are counted as
+well. Labelled sessions are few, and differ from others; so there is a second sample, of users who
+are to have some, and these sessions have biases of their own. Others let them come when they are to
+come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from generators.codec.codec import SESSION_LABEL, Codec
+from generators.codec.coders import Values
 from generators.sampling.conditions import with_labelled_sessions
+from generators.sampling.contexts import Contexts
+from generators.sampling.counted_rows import CountedRows, rows_of_log, rows_of_sample
 from generators.sequences import feature_layout as layout
-from generators.sequences.encode import EncodedSequences, current_session_label
-from generators.sequences.feature_layout import Counter
+from generators.sequences.encode import EncodedSequences
+from generators.sequences.sampled import Sampled
+from generators.validation import LARGEST_WEIGHT, array
 
-ROUNDS = 4  # samples
-MOST_ROWS = 40_000  # of a sample
+ROUNDS = 5  # samples
+RAKINGS = 3  # of the tables of a field, on each of them
+MOST_ROWS, MOST_TIMES = 40_000, 2  # of a sample: rows, and times as many users as the log has
 FEW = 5.0  # rows that say nothing of a difference between a sample and the log
-MOST_STEP = 2.0  # that a bias changes by in a round
-LEVELS_TOGETHER = 3  # of the rows to come, of which few labelled sessions say little each
-MOST = 3.0  # of a bias: the plan of a user may leave no choice, whatever the bias
+# Likewise rows with one code of users who have an attribute in common: a user's rows are alike.
+FEW_OF_CODE = 30.0
+MOST_STEP, MOST_BIAS = 2.0, 4.0  # that a bias changes by at a time, and that it comes to
+# Times that a bias by an attribute moves further at first than rows that were all alike would need;
+# less and less in later rounds, as the samples differ by chance as well.
+BEYOND = 1.5
+LEAST = 1e-9  # weight of rows
+MOST_CODES = 32  # of an attribute, and of a column whose values are counted by it
 
-# field -> (contexts, codes) float32: what is added to its logits; see `Contexts.of_rows`
+# (contexts, codes) float32 by what it is of: what is added to the logits of a field. The context of
+# the event is the code + 1 of the one before (0 = none), that of other fields the code of the
+# event; of a field given an attribute these are the contexts of each of the attribute's codes.
 Biases = Mapping[str, np.ndarray]
-# field -> (contexts, codes), or (contexts, 2) where the codes from `Contexts.first_yes` on are one
-Counts = dict[str, np.ndarray]
-# biases, users, number of the sample, are the users to have labelled sessions? -> what it has
-Draw = Callable[[Biases, int, int, bool], Counts]
 
 
-@dataclass
-class Known:
-    """What is known of n rows when a field of them is drawn; None = not yet."""
-
-    features: np.ndarray  # (n, F) int64
-    begins: np.ndarray | None = None  # (n,) bool: a session
-    session_label: np.ndarray | None = None  # (n,) int64
-    flags: np.ndarray | None = None  # (n,) int64: that any of the user's recent items carries
-    event: np.ndarray | None = None  # (n,) int64
+# biases, users, number of the sample, are the users to have labelled sessions? -> rows
+Draw = Callable[[Biases, int, int, bool], Sampled]
 
 
-class Contexts:
-    """The contexts in which the codes of each field have a bias of their own.
-
-    That is, for a gap, the event before; for a session label the level of the rows to come; for an
-    event whether a session begins, which items there are that events need, and the event before;
-    for another field the event. The label of the session comes first where it counts (`labels`).
-    """
-
-    def __init__(self, codec: Codec) -> None:
-        sizes, self.events, self.ids = codec.fields(), codec.events.size, list(codec.ids)
-        self.within, self.values = codec.clock.within.size, codec.value_fields
-        self.rows_left, self.labels_left = (
-            codec.counter_column(c) for c in (Counter.ROWS_LEFT, Counter.LABELLED_SESSIONS_LEFT)
-        )
-        needed = int(np.bitwise_or.reduce(codec.effects().needs))
-        self.needed = [1 << bit for bit in range(needed.bit_length()) if needed & (1 << bit)]
-        labels = len(codec.session_labels) + 1
-        apart = ("gap", "event", *self.ids)
-        self.labels = {name: labels if name in apart else 1 for name in sizes}
-        contexts = {
-            "gap": self.events + 1,
-            SESSION_LABEL: layout.COUNTER_SIZES[Counter.ROWS_LEFT] // LEVELS_TOGETHER + 1,
-            "event": 2 * 2 ** len(self.needed) * (self.events + 1),
-            **dict.fromkeys([*self.values, *self.ids], self.events),
-        }
-        self.shapes = {
-            name: (n * self.labels[name], sizes[name])
-            for name, n in contexts.items()
-            if name in sizes
-        }
-
-    def first_yes(self, name: str) -> int:
-        """Return from which code on the codes of a field have one bias; 0: each has its own."""
-        if name == "gap":
-            return self.within  # a session begins
-        return 1 if name == SESSION_LABEL or name in self.values else 0
-
-    def of_rows(self, name: str, known: Known, rows: np.ndarray) -> np.ndarray:
-        """Return the context of a field for `rows` (m,) of those that are `known`."""
-        if name == SESSION_LABEL:
-            return known.features[rows, self.rows_left] // LEVELS_TOGETHER
-        before = known.features[rows, layout.LAST_EVENT]
-        if name == "gap":
-            label = np.maximum(known.features[rows, layout.LAST_SESSION_LABEL] - 1, 0)
-            return label * (self.events + 1) + before
-        label = 0 if known.session_label is None else known.session_label[rows]
-        if name == "event":
-            assert known.begins is not None
-            assert known.flags is not None
-            context = label * 2 + known.begins[rows]
-            for flag in self.needed:
-                context = context * 2 + (known.flags[rows] & flag > 0)
-            return context * (self.events + 1) + before
-        assert known.event is not None
-        return known.event[rows] + (label * self.events if name in self.ids else 0)
-
-    def count(self, name: str, known: Known, rows: np.ndarray, code: np.ndarray) -> np.ndarray:
-        """Return how often `rows` (m,) have the codes (m,) in each context, see `Counts`."""
-        (contexts, codes), first = self.shapes[name], self.first_yes(name)
-        if first:
-            code, codes = (code >= first).astype(np.int64), 2
-        at = self.of_rows(name, known, rows) * codes + code
-        counts = np.bincount(at, minlength=contexts * codes).reshape(contexts, codes)
-        return counts.astype(np.float64)
-
-    def asked_for_label(self, known: Known) -> np.ndarray:
-        """Return the rows (m,) that can have a new session label."""
-        assert known.begins is not None
-        return np.flatnonzero(known.begins & (known.features[:, self.labels_left] > 0))
-
-
-def calibrate_fields(codec: Codec, steps: EncodedSequences, draw: Draw) -> Biases:
+def calibrate_fields(codec: Codec, steps: EncodedSequences, draw: Draw, *, network: bool) -> Biases:
     """Return the biases; `draw` samples users with those found so far."""
-    contexts = Contexts(codec)
-    wanted = _counts_of_log(codec, contexts, steps)
-    biases = {n: np.zeros(shape, dtype=np.float32) for n, shape in contexts.shapes.items()}
-    rows = np.maximum(steps.lengths() - 1, 1)
-    users, labelled = _users_of_rows(rows), 0
-    if codec.session_labels:
+    real = rows_of_log(codec, steps)
+    shapes = shapes_of_biases(codec, network=network)
+    biases = {n: np.zeros(shape, dtype=np.float32) for n, shape in shapes.items()}
+    users = max(MOST_ROWS * len(steps) // max(len(steps.features), 1), 1)
+    users, labelled = min(users, MOST_TIMES * len(steps)), 0
+    if network and codec.session_labels:
         some = with_labelled_sessions(codec, True, None)(steps.user_attributes).numpy()
-        labelled = _users_of_rows(rows[some])
+        rows = int(steps.lengths()[some].sum())
+        labelled = min(int(some.sum()), MOST_ROWS * int(some.sum()) // max(rows, 1))
     for k in range(ROUNDS):
-        drawn = draw(biases, users, k, False)
+        drawn = rows_of_sample(codec, draw(biases, users, k, False))
         if labelled:
-            for name, counts in draw(biases, labelled, k, True).items():
-                if name != SESSION_LABEL:  # of these users, only the sessions that have a label
-                    counts[: len(counts) // contexts.labels[name]] = 0
-                drawn[name] = drawn[name] + counts if name in drawn else counts
-        for name in drawn:
-            step, first = _step(wanted[name], drawn[name]), contexts.first_yes(name)
-            if first:
-                biases[name][:, first:] += step[:, 1:] - step[:, :1]
-            else:
-                biases[name] += step
-            np.clip(biases[name], -MOST, MOST, out=biases[name])
+            drawn = drawn.and_labelled(rows_of_sample(codec, draw(biases, labelled, k, True)))
+        for name in (n for n in codec.fields() if n in biases):
+            _rake(codec, name, real, drawn, biases, BEYOND / (1 + k / 2))
     return biases
 
 
-def _counts_of_log(codec: Codec, contexts: Contexts, steps: EncodedSequences) -> Counts:
-    """Return what the log has."""
-    column = {name: steps.target[:, k].numpy() for k, name in enumerate(steps.names)}
-    features, event = steps.features.numpy(), column["event"]
-    begins = (column["gap"] >= contexts.within) | (features[:, layout.LAST_EVENT] == 0)
-    known = Known(features, begins, flags=steps.flags.numpy(), event=event)
-    if SESSION_LABEL in column:
-        drawn = steps.target[:, steps.names.index(SESSION_LABEL)]
-        known.session_label = current_session_label(drawn, steps.features).numpy()
-    out = {}
-    for name in contexts.shapes:
-        asked = (event >= 0) & (column[name] >= (name == "gap"))
-        if name in codec.rules.allowed:
-            asked &= (codec.rules.allowed[name].sum(1) > 1)[np.maximum(event, 0)]
-        rows = np.flatnonzero(asked)
-        if name == SESSION_LABEL:
-            rows = np.intersect1d(rows, contexts.asked_for_label(known))
-        out[name] = contexts.count(name, known, rows, column[name][rows])
-    return out
+def shapes_of_biases(codec: Codec, *, network: bool) -> dict[str, tuple[int, int]]:
+    """Return the shape of each of the biases, by what it is of."""
+    events, sizes = codec.events.size, codec.fields()
+    contexts = {"event": events + 1, **dict.fromkeys(codec.value_fields, events)}
+    if network:
+        contexts = Contexts(codec).sizes(codec)
+    shapes = {name: (n, sizes[name]) for name, n in contexts.items()}
+    for name, size in _counted_by_attribute(codec).items():
+        for attribute in given_attributes(codec):
+            n = codec.user_attributes[attribute].size * _contexts_given(codec, name)
+            shapes[given(name, attribute)] = (n, size)
+    return shapes
 
 
-def _users_of_rows(rows: np.ndarray) -> int:
-    """Return how many users are drawn, of users with these numbers of rows (n_users,)."""
-    return min(len(rows), max(int(MOST_ROWS * len(rows) / max(rows.sum(), 1)), 1))
+def state_of(biases: Biases) -> dict[str, np.ndarray]:
+    """Return the arrays of a generator's file, from which `restored_biases` makes the biases."""
+    return {_key(name): bias for name, bias in biases.items()}
+
+
+def restored_biases(codec: Codec, arrays: Mapping[str, np.ndarray], *, network: bool) -> Biases:
+    """Return the biases in the arrays of a generator's file.
+
+    Raises StateError where they are not what `state_of` gave.
+    """
+    most = LARGEST_WEIGHT
+    return {
+        name: array(arrays, _key(name), dtype="float32", shape=shape, low=-most, high=most)
+        for name, shape in shapes_of_biases(codec, network=network).items()
+    }
+
+
+def _key(name: str) -> str:
+    return f"bias/{name}"
+
+
+def given_attributes(codec: Codec) -> dict[str, int]:
+    """Return the attributes by which fields are counted, and the place of each.
+
+    They are those that the log's users have in words: all else about them is the codec's own.
+    """
+    return {
+        name: place
+        for place, (name, coder) in enumerate(codec.user_attributes.items())
+        if name in codec.users.columns and isinstance(coder, Values) and coder.size <= MOST_CODES
+    }
+
+
+def given(name: str, attribute: str) -> str:
+    """Return the name of the biases of a field by an attribute."""
+    return f"{name} given {attribute}"
+
+
+def _contexts_given(codec: Codec, name: str) -> int:
+    """Return how many contexts a field has for each code of an attribute."""
+    return codec.events.size + 1 if name == "event" else codec.events.size
+
+
+def _counted_by_attribute(codec: Codec) -> dict[str, int]:
+    """Return the codes of the fields that are counted by attributes; of a column, its values."""
+    sizes = {name: codec.values[name].size for name in codec.value_fields}
+    return {"event": codec.events.size, **{n: s for n, s in sizes.items() if s <= MOST_CODES}}
+
+
+class AddedBiases:
+    """What is added to the logits of users who are sampled."""
+
+    def __init__(self, codec: Codec, biases: Biases) -> None:
+        self.codec, self.biases = codec, biases
+        self.counted, self.given = _counted_by_attribute(codec), given_attributes(codec)
+
+    def of(
+        self,
+        name: str,
+        event: np.ndarray,
+        features: np.ndarray,
+        user_attributes: np.ndarray,
+        *,
+        at: np.ndarray | None = None,
+    ) -> np.ndarray | None:
+        """Return what is added to the logits of a field, (m, codes); None: nothing.
+
+        `event` (m,) are the events of the rows, `features` (m, F) those before them,
+        `user_attributes` (m, S) those of their users, and `at` (m,) the contexts of a network.
+        """
+        if name not in self.biases:
+            return None
+        context = features[:, layout.LAST_EVENT] if name == "event" else event
+        out: np.ndarray = self.biases[name][context if at is None else at]
+        if name not in self.counted or not self.given:
+            return out
+        added = np.zeros((len(out), self.counted[name]), dtype=np.float32)
+        for attribute, place in self.given.items():
+            contexts = user_attributes[:, place] * _contexts_given(self.codec, name) + context
+            added += self.biases[given(name, attribute)][contexts]
+        if name != "event":  # missing, the same as before, the values
+            same = added[np.arange(len(out)), features[:, self.codec.value_column(name)]]
+            added = np.column_stack([np.zeros_like(same), same, added[:, 1:]])
+        return out + added
+
+
+def _rake(
+    codec: Codec,
+    name: str,
+    real: CountedRows,
+    drawn: CountedRows,
+    biases: dict[str, np.ndarray],
+    times: float,
+) -> None:
+    """Change the biases of a field until the rows drawn, weighted by them, are as the real ones.
+
+    Those by attributes change `times` as much.
+    """
+    contexts = Contexts(codec) if "gap" in biases else None
+    pair = [_first_table(name, rows, codec, contexts) for rows in (real, drawn)]
+    tables = [(name, pair[0], pair[1])]
+    if name in _counted_by_attribute(codec):
+        for attribute, place in given_attributes(codec).items():
+            n = _contexts_given(codec, name)
+            pair = [_table_given(name, rows, place, n) for rows in (real, drawn)]
+            tables.append((given(name, attribute), pair[0], pair[1]))
+    weight = np.ones(len(drawn.event))
+    for _ in range(RAKINGS):
+        for of, (row, code), (their_row, their_code) in tables:
+            bias = biases[of]
+            shape = (len(bias), 2) if of == name and _first_yes(codec, name) else bias.shape
+            asked, theirs = code >= 0, their_code >= 0
+            wanted = _counts(row[asked], code[asked], None, shape)
+            counts = _counts(their_row[theirs], their_code[theirs], weight[theirs], shape)
+            step = _step(wanted, counts) if of == name else _step_of_codes(wanted, counts)
+            # what one code gains others of the same context lose, and nothing else does
+            before, at = weight[theirs], their_row[theirs]
+            change = np.exp(step[at, their_code[theirs]])
+            total, changed = (np.bincount(at, before * x, len(bias)) for x in (change**0, change))
+            gain = (changed + LEAST) / (total + LEAST)
+            weight[theirs] = before * change / gain[at]
+            step = (step - np.log(gain)[:, None]).astype(np.float32)
+            if of == name and _first_yes(codec, name):
+                bias[:, _first_yes(codec, name) :] += step[:, 1:] - step[:, :1]
+            else:
+                bias += step if of == name else times * step
+            np.clip(bias, -MOST_BIAS, MOST_BIAS, out=bias)
+
+
+def _first_yes(codec: Codec, name: str) -> int:
+    """Return from which code on the codes of a field are counted as one; 0: each for itself."""
+    if name == "gap":
+        return codec.clock.within.size  # a session begins
+    return 1 if name == SESSION_LABEL or name in codec.value_fields else 0
+
+
+def _first_table(
+    name: str, rows: CountedRows, codec: Codec, contexts: Contexts | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return contexts and codes (n,), -1 = none, of what is counted of a field for all users."""
+    if name in rows.values:
+        value = rows.values[name]
+        return rows.event, np.where(rows.only_labels | (value < 0), -1, value > 0)
+    if contexts is None:
+        return rows.before, rows.event
+    counted = ~rows.only_labels | (rows.label > 0)
+    if name == "gap":
+        counted = (~rows.only_labels | (rows.label_before > 0)) & (rows.before > 0)
+        context = contexts.of_gap(rows.label_before, rows.before)
+        return context, np.where(counted, rows.begins, -1)
+    if name == SESSION_LABEL:
+        asked = rows.begins & rows.label_to_come
+        return contexts.of_session_label(rows.rows_left), np.where(asked, rows.label > 0, -1)
+    if name == "event":
+        context = contexts.of_event(rows.label, rows.begins, rows.flags, rows.before)
+        return context, np.where(counted, rows.event, -1)
+    context = contexts.of_id(rows.label, rows.event)
+    open_ = codec.rules.allowed[name].sum(1) > 1 if name in codec.rules.allowed else None
+    counted &= True if open_ is None else open_[rows.event]
+    return context, np.where(counted, rows.ids[name], -1)
+
+
+def _table_given(
+    name: str, rows: CountedRows, attribute: int, contexts: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the contexts of an attribute's codes, and the codes of a field, -1 = none, (n,)."""
+    value = rows.event if name == "event" else rows.values[name]
+    context = rows.before if name == "event" else rows.event
+    counted = (value > 0) & ~rows.only_labels
+    return rows.attributes[:, attribute] * contexts + context, np.where(counted, value, -1)
+
+
+def _counts(
+    row: np.ndarray, column: np.ndarray, weight: np.ndarray | None, shape: tuple[int, int]
+) -> np.ndarray:
+    counts = np.bincount(row * shape[1] + column, weight, minlength=shape[0] * shape[1])
+    return counts.reshape(shape).astype(np.float64)
+
+
+def _step_of_codes(wanted: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Return what `_step` does, and little of codes that few rows have."""
+    totals = wanted.sum(1, keepdims=True), drawn.sum(1, keepdims=True)
+    expected = drawn * totals[0] / np.maximum(totals[1], 1)
+    ratio = np.log((wanted + FEW_OF_CODE) / (expected + FEW_OF_CODE))
+    step: np.ndarray = np.where(totals[1] > 0, ratio, 0).clip(-MOST_STEP, MOST_STEP)
+    return step.astype(np.float32)
 
 
 def _step(wanted: np.ndarray, drawn: np.ndarray) -> np.ndarray:

@@ -31,17 +31,20 @@ from generators.nn.affinity import (
     recent_item_affinity,
 )
 from generators.nn.network import RowNet, key_of
-from generators.sampling.calibration import Biases, Contexts, Counts, Known
+from generators.sampling.calibration import AddedBiases, Biases
+from generators.sampling.contexts import Contexts
 from generators.sampling.step_model import draw
 from generators.sequences import feature_layout as layout
+from generators.sequences.feature_layout import Counter
 
 
 class StepDecoder:
     """The StepModel of a RowNet; `latents(users, generator)` gives latents (users, Z)."""
 
     def __init__(self, codec: Codec, net: RowNet, latents: Any, biases: Biases) -> None:
-        self.codec, self.net, self.latents, self.biases = codec, net, latents, biases
-        self.contexts = Contexts(codec)
+        self.codec, self.net, self.latents = codec, net, latents
+        self.biases, self.contexts = AddedBiases(codec, biases), Contexts(codec)
+        self.rows_left = codec.counter_column(Counter.ROWS_LEFT)
         # The weights themselves: calling a module costs as much as its product where few users are
         # left.
         self.heads: dict[str, tuple[Any, Any]] = {
@@ -117,7 +120,6 @@ class StepDecoder:
             x = state.step(x)
         self.u = F.layer_norm(x, x.shape[1:], *self.norm) + self.condition
         self.rows, self.features = self.u.numpy(), features  # the first shares its memory
-        self.known = Known(features)
 
     def _at(self, rows: np.ndarray) -> torch.Tensor:
         """(m, D) of `rows` (m,): the row's state."""
@@ -146,9 +148,27 @@ class StepDecoder:
             hour_of_week = np.where(hour > 0, (day - 1) * 24 + hour, 0)
             place = self.rhythm[rows] * self.net.cycle.shape[1] + hour_of_week
             _add(logits, np.arange(len(rows)), place[:, None], self.cycle)
-        if name in self.biases:
-            logits = logits + self.biases[name][self.contexts.of_rows(name, self.known, rows)]
-        return logits
+        if name not in self.biases.biases:
+            return logits
+        event = self.event[rows] if name in self.codec.value_fields else rows
+        features, attributes = self.features[rows], self.user_attributes[rows]
+        at = self._context(name, rows)
+        added = self.biases.of(name, event, features, attributes, at=at)
+        return logits if added is None else logits + added
+
+    def _context(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Return the contexts (m,) of the biases of a field for `rows` (m,)."""
+        before = self.features[rows, layout.LAST_EVENT]
+        if name == "gap":
+            label = np.maximum(self.features[rows, layout.LAST_SESSION_LABEL] - 1, 0)
+            return self.contexts.of_gap(label, before)
+        if name == SESSION_LABEL:
+            return self.contexts.of_session_label(self.features[rows, self.rows_left])
+        label = self.session_label[rows]
+        if name == "event":
+            return self.contexts.of_event(label, self.begins[rows], self.flags[rows], before)
+        event: np.ndarray = self.event[rows]
+        return self.contexts.of_id(label, event) if name in self.codec.ids else event
 
     def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """See StepModel; takes one matrix product a category."""
@@ -180,7 +200,16 @@ class StepDecoder:
 
     def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
         """See StepModel."""
-        self._take_note(name, code)
+        if name == "gap":
+            first = self.features[:, layout.LAST_EVENT] == 0
+            self.begins = first | (code >= self.codec.clock.within.size)
+            self.session_label = np.zeros_like(code)
+        elif name == SESSION_LABEL:
+            self.session_label = code.copy()
+        elif name == "flags":
+            self.flags = code
+        elif name == "event":
+            self.event = code.copy()
         if name == "clock":
             _add(self.rows, rows, code + self.clock_offset, self.clock)
         elif name == "item" and self.net.embed_item is not None:
@@ -189,19 +218,6 @@ class StepDecoder:
             self.recent = code
         elif name in self.conditioned_on:
             _add(self.rows, rows, np.ascontiguousarray(code)[:, None], self.conditioned_on[name])
-
-    def _take_note(self, name: str, code: np.ndarray) -> None:
-        """Keep of the codes (n,) of a field what biases of later ones depend on."""
-        if name == "gap":
-            first = self.features[:, layout.LAST_EVENT] == 0
-            begins = first | (code >= self.contexts.within)
-            self.known = Known(self.features, begins)
-        elif name == SESSION_LABEL:
-            self.known.session_label = code.copy()
-        elif name == "flags":
-            self.known.flags = code
-        elif name == "event":
-            self.known.event = code.copy()
 
     def keep(self, rows: np.ndarray) -> None:
         """See StepModel."""
@@ -214,26 +230,6 @@ class StepDecoder:
         self.rows = self.u.numpy()
         for state in self.state:
             state.keep(index)
-
-
-class CountingDecoder(StepDecoder):
-    """A StepDecoder that counts what is drawn of the fields that have biases."""
-
-    def __init__(self, codec: Codec, net: RowNet, latents: Any, biases: Biases) -> None:
-        super().__init__(codec, net, latents, biases)
-        self.counts: Counts = {}
-
-    def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
-        """See StepModel."""
-        super().chose(name, rows, code)
-        if name not in self.biases:
-            return
-        if name == SESSION_LABEL:
-            rows = self.contexts.asked_for_label(self.known)
-        elif name == "gap":
-            rows = np.flatnonzero(self.features[:, layout.LAST_EVENT])
-        found = self.contexts.count(name, self.known, rows, code[rows])
-        self.counts[name] = self.counts[name] + found if name in self.counts else found
 
 
 def _array(weight: Any) -> np.ndarray:

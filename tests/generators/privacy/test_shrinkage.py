@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generators.privacy.shrinkage import FAR, shrunk
+from generators.privacy.shrinkage import FAR, shrunk, with_tail
 
 SD = 20.0
 
@@ -59,3 +59,22 @@ def test_estimates_are_finite_and_not_negative_whatever_is_found(seed: int) -> N
     far = (found >= FAR * SD) & (np.abs(found - expected) >= FAR * SD)
     assert made[far] == pytest.approx(found[far])
     assert len(shrunk(np.zeros(0), np.zeros(0), SD)) == 0
+
+
+def test_the_highest_cells_decline_where_the_noise_hides_them() -> None:
+    """What a sum over the cells is made of is not the noise on the highest of them."""
+    true, size = 3_000 * 0.4 ** np.arange(20), 1.4 ** np.arange(20)
+    rng = np.random.default_rng(3)
+    noisy = [np.maximum(true + rng.normal(0, SD, 20), 0) for _ in range(200)]
+    asked = [(x @ size) / (true @ size) for x in noisy]
+    made = [(with_tail(x, SD) @ size) / (true @ size) for x in noisy]
+    assert np.mean(asked) > 1.3
+    assert np.mean(made) == pytest.approx(1, abs=0.05)
+    assert np.std(made) < 0.5 * np.std(asked)
+
+
+def test_cells_that_stand_out_stay_as_they_are() -> None:
+    found = np.array([500.0, 300, 0, 0, 400, 10])
+    assert (with_tail(found, SD)[:5] == found[:5]).all()
+    assert (with_tail(found, 0.0) == found).all()
+    assert (with_tail(np.zeros(4), SD) == 0).all()
