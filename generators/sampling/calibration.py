@@ -183,11 +183,13 @@ def _rake(
 ) -> None:
     """Change the biases of a field until the rows drawn, weighted by them, are as the real ones.
 
-    Those by attributes change `times` as much.
+    Those by attributes change `times` as much; the real rows are weighted so that contexts are as
+    frequent as among those drawn, which the biases of this field cannot change.
     """
     contexts = Contexts(codec) if "gap" in biases else None
     pair = [_first_table(name, rows, codec, contexts) for rows in (real, drawn)]
     tables = [(name, pair[0], pair[1])]
+    frequent = _as_frequent(pair[0], pair[1], len(biases[name])) if contexts else None
     if name in _counted_by_attribute(codec):
         for attribute, place in given_attributes(codec).items():
             n = _contexts_given(codec, name)
@@ -199,9 +201,11 @@ def _rake(
             bias = biases[of]
             shape = (len(bias), 2) if of == name and _first_yes(codec, name) else bias.shape
             asked, theirs = code >= 0, their_code >= 0
-            wanted = _counts(row[asked], code[asked], None, shape)
+            known = None if of == name or frequent is None else frequent[asked]
+            wanted = _counts(row[asked], code[asked], known, shape)
             counts = _counts(their_row[theirs], their_code[theirs], weight[theirs], shape)
             step = _step(wanted, counts) if of == name else _step_of_codes(wanted, counts)
+            step[counts == 0] /= RAKINGS  # no weight says that it has been raised before
             # what one code gains others of the same context lose, and nothing else does
             before, at = weight[theirs], their_row[theirs]
             change = np.exp(step[at, their_code[theirs]])
@@ -214,6 +218,19 @@ def _rake(
             else:
                 bias += step if of == name else times * step
             np.clip(bias, -MOST_BIAS, MOST_BIAS, out=bias)
+
+
+def _as_frequent(
+    real: tuple[np.ndarray, np.ndarray], drawn: tuple[np.ndarray, np.ndarray], contexts: int
+) -> np.ndarray:
+    """Return weights of real rows, (n,), with which contexts are as frequent as among those drawn.
+
+    Both are contexts and codes of rows, see `_first_table`.
+    """
+    mine, theirs = (np.bincount(row[code >= 0], minlength=contexts) for row, code in (real, drawn))
+    weight = theirs / np.maximum(mine, 1) * mine.sum() / max(theirs.sum(), 1)
+    found: np.ndarray = np.where(real[1] >= 0, weight[real[0]], 0.0)
+    return found
 
 
 def _first_yes(codec: Codec, name: str) -> int:
