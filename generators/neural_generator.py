@@ -42,14 +42,14 @@ from generators.nn.network import RowNet
 from generators.nn.posterior import normal_of, posterior_draws
 from generators.nn.training import check_finite, epochs_of, train, train_attributes
 from generators.privacy.accounting import PrivacyLedger
-from generators.sampling.calibration import Biases, calibrate_fields, shapes_of_biases
+from generators.sampling.calibration import Biases, calibrate_fields, restored_biases, state_of
 from generators.sampling.parts import FIELDS_STREAM, one_thread, stream
 from generators.sampling.sampler import sample_rows
 from generators.sampling.step_decoder import StepDecoder
 from generators.sequence_model import SequenceGenerator
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.sampled import Sampled
-from generators.validation import LARGEST_WEIGHT, Record, array, no_others, weights_of
+from generators.validation import Record, array, no_others, weights_of
 
 PRIOR_USERS = 8192  # latents from which the marginals of users' attributes are calibrated
 # CPU seconds on the reference machine, from the benchmark's cells and private fits of `vae`
@@ -258,7 +258,7 @@ class NeuralGenerator(SequenceGenerator):
         arrays, data = net | self._own_arrays(), {"codec": self.codec_.to_json()}
         if self.codec_.private:
             return arrays, data
-        arrays |= self.attributes_.state() | {_bias(n): b for n, b in self.biases_.items()}
+        arrays |= self.attributes_.state() | state_of(self.biases_)
         return arrays, data | {"parents": self.attributes_.parents_by_name()}
 
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
@@ -275,14 +275,10 @@ class NeuralGenerator(SequenceGenerator):
         self._restore_own(arrays)
         others, self.biases_ = self._own_arrays(), {}
         if not self.codec_.private:
-            parents, most = own.record("parents"), LARGEST_WEIGHT
-            self.attributes_ = AttributeTables.restored(self.codec_, arrays, parents)
+            self.attributes_ = AttributeTables.restored(self.codec_, arrays, own.record("parents"))
             self.net_.log_shares = self.attributes_.log_shares
-            self.biases_ = {
-                name: array(arrays, _bias(name), dtype="float32", shape=shape, low=-most, high=most)
-                for name, shape in shapes_of_biases(self.codec_).items()
-            }
-            others |= self.attributes_.state() | {_bias(n): b for n, b in self.biases_.items()}
+            self.biases_ = restored_biases(self.codec_, arrays)
+            others |= self.attributes_.state() | state_of(self.biases_)
         no_others([n for n in arrays if not n.startswith("net/")], others)
 
     def _large_shapes(self, codec: Codec) -> dict[str, tuple[int, ...]]:
@@ -299,8 +295,3 @@ class NeuralGenerator(SequenceGenerator):
         if self.latent:
             shapes["net/from_latent.weight"] = (self.width, self.latent)
         return shapes
-
-
-def _bias(field: str) -> str:
-    """Return the name of the array of a field's biases."""
-    return f"bias/{field}"

@@ -24,6 +24,7 @@ from generators.markov.contexts import (
 )
 from generators.markov.item_weights import Chain
 from generators.markov.tables import FRESH_PRICE, PARTS, joined
+from generators.sampling.calibration import AddedBiases, Biases
 from generators.sequences import feature_layout as layout
 
 HOURS_A_DAY = 24
@@ -41,6 +42,7 @@ class MarkovStepModel:
         known: Sequence[Condition],
         items: Chain,
         odds_of_another: float,
+        biases: Biases,
     ) -> None:
         self.codec, self.tables_of_attributes = codec, attributes
         self.given, self.known = given, known
@@ -55,6 +57,7 @@ class MarkovStepModel:
         self.shares = shares
         self.log = {name: table.log_share() for name, table in shares.items()}
         self.items, self.odds_of_another = items, odds_of_another
+        self.biases = AddedBiases(codec, biases)
         self.cycle = codec.weekly_cycles()
         self.purchases = purchases(codec)
 
@@ -98,7 +101,10 @@ class MarkovStepModel:
             logits[:, COPIES] += self.odds_of_another * apart
             return logits.numpy()
         if name != "gap":
-            return self._looked_up(name, seen).numpy()
+            before, event = seen.features.numpy(), seen.event.numpy()
+            added = self.biases.of(name, event, before, seen.attributes.numpy())
+            mine: np.ndarray = self._looked_up(name, seen).numpy()
+            return mine if added is None else mine + added
         # codes + 1, 0 = before the first row
         hour = self.features[index, layout.LAST_HOUR]
         weekday = self.features[index, layout.LAST_WEEKDAY]

@@ -18,6 +18,7 @@ counts are noisy (see `generators.markov.private_tables`).
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -73,8 +74,11 @@ from generators.privacy.counts import (
     raked,
 )
 from generators.privacy.pairs import Pairs
+from generators.sampling.calibration import Biases, calibrate_fields, restored_biases, state_of
+from generators.sampling.parts import FIELDS_STREAM, stream
 from generators.sequence_model import SequenceGenerator
 from generators.sequences.encode import EncodedSequences
+from generators.sequences.sampled import Sampled
 from generators.validation import Record, no_others
 
 ITEMS = "items"  # what the chain is of
@@ -130,6 +134,7 @@ class Markov(SequenceGenerator):
         self.tables_: dict[str, np.ndarray] = {}
         self.given_: dict[str, list[int]] = {}
         self.expected_: dict[str, Expectation] = {}
+        self.biases_: Biases = {}
         if ledger.epsilon is not None:
             visits = Visits.of(owner, steps.items.numpy() - 1)
             self._learn_privately(seen, column, owner, visits, attributes, ledger)
@@ -139,6 +144,13 @@ class Markov(SequenceGenerator):
             codec, steps, owner, column["item"].numpy(), most=self.successors, least=self.strength
         )
         self.attributes_ = AttributeTables.learn(codec, attributes, strength=self.strength)
+        self.biases_ = calibrate_fields(codec, steps, partial(self._pilot, seed))
+
+    @torch.inference_mode()
+    def _pilot(self, seed: int, biases: Biases, users: int, number: int) -> Sampled:
+        """Return the rows of `users` users, drawn with `biases`; `number` is that of the sample."""
+        self.biases_ = biases
+        return self._rows(users, None, stream(seed, FIELDS_STREAM, number))
 
     def _learn_privately(
         self,
@@ -239,6 +251,7 @@ class Markov(SequenceGenerator):
             self._known(),
             self._item_weights(),
             float(self.tables_["odds_of_another"][0]) if self.tables_ else 0.0,
+            self.biases_,
         )
 
     def _item_weights(self) -> Chain:
@@ -249,7 +262,7 @@ class Markov(SequenceGenerator):
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """See Generator.state."""
         arrays = {f"table/{k}": v for k, v in self.tables_.items()}
-        arrays |= self.chain_.state(ITEMS) | self.attributes_.state()
+        arrays |= self.chain_.state(ITEMS) | self.attributes_.state() | state_of(self.biases_)
         for name, table in self.shares_.items():
             arrays |= {f"{part}/{name}": values for part, values in vars(table).items()}
         for name, of in self.expected_.items():
@@ -275,11 +288,13 @@ class Markov(SequenceGenerator):
         self.chain_ = LabelChain.restored(arrays, ITEMS, group)
         private, size = self.codec_.private, self.codec_.items.size
         self.tables_ = {} if private else restored_successors(arrays, size)
+        self.biases_ = {} if private else restored_biases(self.codec_, arrays)
         no_others(
             arrays,
             [
                 *(f"table/{n}" for n in self.tables_),
                 *self.chain_.state(ITEMS),
+                *state_of(self.biases_),
                 *self.attributes_.state(),
                 *(f"{part}/{n}" for n, table in self.shares_.items() for part in vars(table)),
                 *(key for n, of in self.expected_.items() for key in of.state(n)),

@@ -32,11 +32,13 @@ class FieldPlan:
     column: np.ndarray  # (K,) int64: of the field's embedding among those of a row, -1 = none
     places: Places
     traits: np.ndarray  # (n_items, L) int64: see `RowNet.item_traits`
-    # (A,) int64: where the codes of each column begin in `RowNet.chosen_table`
+    # (A,) int64: where the codes of each column begin in `RowNet.chosen_table`, those of all fields
+    # of many codes where the first of them does
     offset: np.ndarray
     first: torch.Tensor  # (K + 1,) int64: see `field_losses`
     start: np.ndarray  # (n_categories + 1,): where the items of each category begin
     label_weight: float  # of what is drawn given a session label, see `label_weight_of`
+    large: dict[str, int]  # columns of the fields of `RowNet.large_chosen`
 
     @classmethod
     def of(cls, net: RowNet, codec: Codec, steps: EncodedSequences) -> FieldPlan:
@@ -45,7 +47,9 @@ class FieldPlan:
         every = torch.ones(codec.events.size)
         open_ = torch.stack([fields.get(name, every) > 0 for name in names], 1)
         open_[:, names.index("item")] &= net.n_items > 1
-        sizes = [net.sizes[n] for n in names if key_of(n) in net.chosen]
+        chosen = [n for n in names if key_of(n) in net.chosen]
+        large = net.large_chosen
+        few = [n for n in chosen if n not in large]
         columns, first = {}, [0]
         for name in names:
             column = first[-1]
@@ -59,13 +63,15 @@ class FieldPlan:
                 columns["traits"] = column
                 column += len(net.trait_offset)
             first.append(column)
-        of_fields = np.append(0, np.cumsum(sizes))
+        of_few = np.append(0, np.cumsum([net.sizes[n] for n in few]))
         offset = np.full(first[-1], -1)
         clock, traits = (slice(columns[n], None) for n in ("clock", "traits"))
-        offset[clock][: len(net.clock_offset)] = of_fields[-1] + net.clock_offset.numpy()
-        after_clock = of_fields[-1] + net.embed_clock.num_embeddings
+        offset[clock][: len(net.clock_offset)] = of_few[-1] + net.clock_offset.numpy()
+        after_clock = of_few[-1] + net.embed_clock.num_embeddings
         offset[traits][: len(net.trait_offset)] = after_clock + net.trait_offset.numpy()
-        offset[offset < 0] = of_fields[:-1]
+        after = after_clock + (0 if net.embed_item is None else net.embed_item.num_embeddings)
+        offset[[columns[n] for n in few]] = of_few[:-1]
+        offset[[columns[n] for n in large]] = after
         return cls(
             names,
             open_.numpy(),
@@ -76,7 +82,19 @@ class FieldPlan:
             torch.tensor(first),
             codec.items.start,
             label_weight_of(steps),
+            {name: columns[name] for name in large},
         )
+
+    def rows_chosen(self, added: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return `added` (N, A) as rows of `chosen_table`, and the codes (m,) of large fields."""
+        found, before = {}, 0
+        for name, column in self.large.items():
+            code = added[:, column] - int(self.offset[column])
+            there = added[:, column] >= 0
+            used, place = torch.unique(code[there], return_inverse=True)
+            added[there, column] = int(self.offset[column]) + before + place
+            found[name], before = used, before + len(used)
+        return added, found
 
     def questions(self, batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return what the rows of a batch are asked, as `FieldSpec` says: codes (K, N), -1 = not

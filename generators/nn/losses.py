@@ -28,9 +28,10 @@ def open_loss(net: RowNet, batch: PackedBatch, z: torch.Tensor, plan: FieldPlan)
     attributes = batch.user_attributes.index_select(0, batch.owner)
     features, known = batch.features, batch.known
     code, weight, added = plan.questions(batch)
+    added, chosen = plan.rows_chosen(added)
     head, bias, outputs = net.fused_heads()
     spec = _field_spec(net, plan, (code, weight, added), outputs, (features, attributes, known))
-    total, states = field_losses(states, net.chosen_table(), head, bias, spec)
+    total, states = field_losses(states, net.chosen_table(chosen), head, bias, spec)
     large = [k for k, part in enumerate(spec.outputs) if part is None]
     asked = [_asked(code[k]) for k in large]
     for k, rows, mine in zip(large, asked, states.split([len(r) for r in asked]), strict=True):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from generators.codec.codec import COPY_ACTION, Codec
 from generators.codec.parts import FAVOURITES, RHYTHM
@@ -133,6 +134,8 @@ class RowNet(UserEncoder):
                 if name != last
             }
         )
+        # the fields of so many codes that a batch chooses few of them
+        self.large_chosen = [n for n in drawn if n != last and self.by_matrix_product(n)]
         if self.n_items > 1:
             self.item_mix = nn.Linear(self.width, self.width)
             self.item_head = nn.Linear(self.width, self.n_items)
@@ -284,12 +287,27 @@ class RowNet(UserEncoder):
         key = key_of(name)
         return self.chosen[key](code) if key in self.chosen else None
 
-    def chosen_table(self) -> torch.Tensor:
-        """Return the embeddings of all fields' codes, of the clock, and of the traits of items."""
-        tables = [*self.chosen.values(), self.embed_clock]
+    def chosen_table(self, large: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return the embeddings of fields' codes, of the clock, and of the traits of items.
+
+        Those of `large_chosen` come last, of each the embeddings of the codes `large` only.
+        """
+        keys = set(map(key_of, self.large_chosen))
+        tables = [table for key, table in self.chosen.items() if key not in keys]
+        tables.append(self.embed_clock)
         if self.embed_item is not None:
             tables.append(self.embed_item)
-        return torch.cat([table.weight for table in tables])  # type: ignore[misc]
+        weights = [table.weight for table in tables]
+        weights += [
+            functional.embedding(large[name], self.chosen[key_of(name)].weight, sparse=True)  # type: ignore[arg-type]
+            for name in self.large_chosen
+        ]
+        return torch.cat(weights)  # type: ignore[arg-type]
+
+    def sparse_weights(self) -> list[torch.Tensor]:
+        """See UserEncoder.sparse_weights."""
+        chosen = [self.chosen[key_of(name)].weight for name in self.large_chosen]
+        return [*super().sparse_weights(), *chosen]  # type: ignore[list-item]
 
     def clock_embedding(self, levels: torch.Tensor) -> torch.Tensor:
         """Return (..., D): what the time of the row itself adds, of levels (..., 3)."""

@@ -1,7 +1,7 @@
 """Adam for training without a privacy budget.
 
-Kingma and Ba 2015, arXiv:1412.6980. The parameters of a network are many and small, so they are
-made views of one tensor and updated at once. `torch.optim` would import torch's compiler as well,
+Kingma and Ba 2015, arXiv:1412.6980. Most parameters of a network are small, so they are made
+views of one tensor and updated at once. `torch.optim` would import torch's compiler as well,
 which takes seconds.
 """
 
@@ -15,6 +15,7 @@ from generators.nn.fused.adam import AdamStep, adam, adam_rows
 
 BETAS = (0.9, 0.98)
 EPSILON = 1e-8
+LARGE = 100_000  # numbers of a parameter whose gradient is not copied beside those of others
 MOST_NORM = 1.0  # of the gradient of an update
 TABLE_RATE = 8.0  # learning rate of tables with sparse gradients, in learning rates of the others
 
@@ -23,7 +24,7 @@ class Adam:
     """Adam with clipped gradients; of large tables only the rows that a batch used are updated.
 
     Args:
-        parameters: they become views of one tensor.
+        parameters: the smaller ones become views of one tensor.
         tables: embeddings (size, D) with sparse gradients. Their learning rate is TABLE_RATE times
             that of the parameters, as each row has a gradient in few of the updates.
         betas: decay of the moments.
@@ -36,7 +37,11 @@ class Adam:
         *,
         betas: tuple[float, float] = BETAS,
     ) -> None:
-        self.parameters, self.betas, self.steps = list(parameters), betas, 0
+        self.betas, self.steps = betas, 0
+        self.parameters = [p for p in parameters if p.numel() < LARGE]
+        self.large = [
+            (p, torch.zeros_like(p), torch.zeros_like(p)) for p in parameters if p.numel() >= LARGE
+        ]
         self.values = torch.cat([p.detach().flatten() for p in self.parameters])
         self.moments = torch.zeros_like(self.values), torch.zeros_like(self.values)
         self.tables = [(p, torch.zeros_like(p), torch.zeros_like(p)) for p in tables]
@@ -53,14 +58,18 @@ class Adam:
                 for p, zero in zip(self.parameters, self.zeros, strict=True)
             ]
         )
+        others = [torch.zeros_like(p) if p.grad is None else p.grad for p, *_ in self.large]
         of_tables = [p.grad._values() for p, *_ in self.tables if p.grad is not None]
         norm = torch.linalg.vector_norm(
-            torch.stack([torch.linalg.vector_norm(g) for g in (grad, *of_tables)])
+            torch.stack([torch.linalg.vector_norm(g) for g in (grad, *others, *of_tables)])
         )
         scale = min(1.0, MOST_NORM / (float(norm) + 1e-6))
         self.steps += 1
         how = AdamStep(rate, scale, self.betas, EPSILON, self.steps)
         adam(self.values, self.moments, grad, how)
+        for (p, *moments), own in zip(self.large, others, strict=True):
+            adam(p, moments, own, how)
+            p.grad = None
         for table, *moments in self.tables:
             if table.grad is not None:
                 adam_rows(table, moments, table.grad, how._replace(rate=TABLE_RATE * rate))

@@ -31,7 +31,7 @@ from generators.nn.affinity import (
     recent_item_affinity,
 )
 from generators.nn.network import RowNet, key_of
-from generators.sampling.calibration import Biases
+from generators.sampling.calibration import AddedBiases, Biases
 from generators.sampling.step_model import draw
 from generators.sequences import feature_layout as layout
 
@@ -40,7 +40,8 @@ class StepDecoder:
     """The StepModel of a RowNet; `latents(users, generator)` gives latents (users, Z)."""
 
     def __init__(self, codec: Codec, net: RowNet, latents: Any, biases: Biases) -> None:
-        self.codec, self.net, self.latents, self.biases = codec, net, latents, biases
+        self.codec, self.net, self.latents = codec, net, latents
+        self.biases = AddedBiases(codec, biases)
         # The weights themselves: calling a module costs as much as its product where few users are
         # left.
         self.heads: dict[str, tuple[Any, Any]] = {
@@ -144,10 +145,9 @@ class StepDecoder:
             hour_of_week = np.where(hour > 0, (day - 1) * 24 + hour, 0)
             place = self.rhythm[rows] * self.net.cycle.shape[1] + hour_of_week
             _add(logits, np.arange(len(rows)), place[:, None], self.cycle)
-        if name in self.biases:
-            before = self.features[rows, layout.LAST_EVENT]
-            logits = logits + self.biases[name][before if name == "event" else self.event[rows]]
-        return logits
+        event = self.event[rows] if name in self.codec.value_fields else rows
+        added = self.biases.of(name, event, self.features[rows], self.user_attributes[rows])
+        return logits if added is None else logits + added
 
     def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """See StepModel; takes one matrix product a category."""

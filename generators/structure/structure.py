@@ -28,6 +28,7 @@ from generators.structure.relations.forms import (
 )
 from generators.structure.relations.formula import Elapsed, Formula, RunningNumber, RunningSum
 from generators.structure.relations.offers import Campaigns
+from generators.structure.relations.recurrence import Recurrence
 from generators.structure.relations.rows import STEP, GroupTotal, Growing, Lagged
 from generators.structure.tables import Tables, is_number, numbers_of
 
@@ -53,6 +54,7 @@ AnyRelation = (
     | TimeDifference
     | LocalDays
     | Breach
+    | Recurrence
     | Campaigns
 )
 
@@ -256,10 +258,11 @@ def in_order(relations: Iterable[Relation], columns: Iterable[str]) -> list[Rela
 
     `columns` are those that are learnt. Raises ValueError where there is no such order.
     """
-    first = [r for r in relations if isinstance(r, Breach)]
+    first: list[Relation] = [r for r in relations if isinstance(r, Breach)]
+    first += [r for r in relations if isinstance(r, Recurrence)]  # all else follows of its rows too
     last: list[Relation] = [r for r in relations if isinstance(r, LocalDays)]
     last += [r for r in relations if isinstance(r, Campaigns)]  # other rows are as learnt by then
-    left = [r for r in relations if not isinstance(r, Breach | LocalDays | Campaigns)]
+    left = [r for r in relations if not isinstance(r, Breach | Recurrence | LocalDays | Campaigns)]
     there = set(columns)
     out: list[Relation] = list(first)
     while left:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -39,7 +40,19 @@ class Tables:
     def replace_events(self, events: pd.DataFrame) -> None:
         """Take other rows of events; what was known of the rows is forgotten."""
         self.events = events
-        for name in ("user", "time", "session", "order", "event"):
+        for name in ("user", "time", "session", "order", "visit"):
+            self.__dict__.pop(name, None)
+        self._forget_names()
+
+    def rename_events(self, rows: np.ndarray, name: str) -> None:
+        """Give the event of rows (n,) bool another name."""
+        names = pd.Categorical([*self.event_names, name])
+        now = names[np.where(rows, len(names) - 1, self.event_code)]
+        self.events["event"] = now.remove_unused_categories()
+        self._forget_names()
+
+    def _forget_names(self) -> None:
+        for name in ("event", "event_code", "event_names"):
             self.__dict__.pop(name, None)
 
     def log(self, log: EventLog) -> EventLog:
@@ -68,6 +81,18 @@ class Tables:
         return np.cumsum(breaks)
 
     @cached_property
+    def visit(self) -> np.ndarray:
+        """Number of each row's session as a generator sees it, (n,) int64.
+
+        Rows without an id are in the session before.
+        """
+        first = np.append(True, np.diff(self.user) != 0)[: len(self.user)]
+        there = np.where(first | (self.session >= 0), np.arange(len(first)), 0)
+        known = self.session[np.maximum.accumulate(there)]
+        before = np.append(-1, known[:-1])[: len(first)]
+        return np.cumsum(first | ((known != before) & (known >= 0) & (before >= 0)))
+
+    @cached_property
     def order(self) -> np.ndarray:
         """Code of each row's order, (n,) int64, -1 = none."""
         if "order_id" not in self.events:
@@ -79,7 +104,28 @@ class Tables:
     @cached_property
     def event(self) -> np.ndarray:
         """Name of each row's event, (n,) str."""
-        return self.events["event"].astype(str).to_numpy(dtype=object)
+        return self.event_names[self.event_code]
+
+    @cached_property
+    def event_code(self) -> np.ndarray:
+        """Place of each row's event in `event_names`, (n,) int64."""
+        return codes_of(self.events["event"])
+
+    @cached_property
+    def event_names(self) -> np.ndarray:
+        """Names of the events, (k,) str; some may have no row."""
+        names = self.events["event"].astype("category").cat.categories
+        return names.astype(str).to_numpy(dtype=object)
+
+    def is_event(self, names: Iterable[str | None]) -> np.ndarray:
+        """Return which rows have an event of these names, (n,) bool."""
+        wanted = set(names)
+        yes = np.array([n in wanted for n in self.event_names], dtype=bool)
+        return yes[self.event_code]
+
+    def has_role(self, *roles: str) -> np.ndarray:
+        """Return which rows have an event of these roles, (n,) bool."""
+        return self.is_event(n for n in self.event_names if self.roles.get(n) in roles)
 
     def group(self, scope: str) -> np.ndarray:
         """Return the code of each row's "user", "session" or "order", (n,) int64, -1 = none."""
@@ -124,6 +170,9 @@ def numbers_of(column: pd.Series) -> np.ndarray:
 
 def text_of(column: pd.Series) -> pd.Series:
     """Return a column as text, None = missing; whole numbers have no decimals."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        texts = np.array([*map(str, column.cat.categories), None], dtype=object)
+        return pd.Series(texts[column.cat.codes], index=column.index)
     if not is_number(column):
         return column.astype(object).where(column.notna(), None).map(_text, na_action="ignore")
     unique, code = np.unique(column.dropna().to_numpy(dtype=np.float64), return_inverse=True)

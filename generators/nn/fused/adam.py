@@ -34,9 +34,9 @@ class AdamStep(NamedTuple):
 def adam(
     values: torch.Tensor, moments: Sequence[torch.Tensor], grad: torch.Tensor, how: AdamStep
 ) -> None:
-    """Take a step of Adam with `values`, `grad` and the two `moments` of it, (n,) each."""
-    rows = [x[None] for x in (values, *moments)]
-    run(_adam_rows, *rows, np.zeros(1, dtype=np.int64), grad[None], how.factors())
+    """Take a step of Adam with contiguous `values`, `grad` and its two `moments`, (...) each."""
+    rows = [x.view(1, -1) for x in (values, *moments)]
+    run(_adam_rows, *rows, np.zeros(1, dtype=np.int64), grad.reshape(1, -1), how.factors())
 
 
 @torch.no_grad()

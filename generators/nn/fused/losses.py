@@ -22,12 +22,12 @@ class _CrossEntropy(torch.autograd.Function):
     ) -> torch.Tensor:
         slope = torch.empty(logits.shape)
         loss = run(_cross_entropy, logits, code, weight, slope)
-        ctx.save_for_backward(slope)
+        ctx.slope = slope
         return logits.new_tensor(loss)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        return ctx.saved_tensors[0] * grads[0], None, None
+        return ctx.slope.mul_(grads[0]), None, None
 
 
 def cross_entropy(logits: torch.Tensor, code: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from generators.sequences.codes import BOUGHT, CART, EVER
 from generators.structure.relations.breaches import Breach, carried
 from generators.structure.tables import Tables
@@ -16,7 +14,7 @@ MOST_BROKEN = 0.5  # share of an event's rows from which on it is no rule
 
 def carts_end(tables: Tables) -> bool:
     """Is nearly everything that is bought out of a cart put into it in the same session?"""
-    bought = np.array([tables.roles[e] == "purchase" for e in tables.event])
+    bought = tables.has_role("purchase")
     of_user = carried(tables, CART) & bought
     of_session = carried(tables, CART, carts_end=True) & bought
     return bool(of_user.any() and of_session.sum() >= ENDS * of_user.sum())
@@ -28,7 +26,7 @@ def find_breaches(tables: Tables) -> list[Breach]:
     for event, role in sorted(tables.roles.items()):
         if role not in USUAL:
             continue
-        rows = tables.event == event
+        rows = tables.is_event([event])
         broken = rows & ~carried(tables, USUAL[role], carts_end=ends)
         rate = broken.sum() / max(rows.sum(), 1)
         if 0 < rate < MOST_BROKEN:

@@ -57,10 +57,10 @@ def find_campaigns(
     if "coupon_id" not in tables.events or len(names[0]) != 1 or len(names[1]) > 1:
         return None
     offer, redeem = names[0][0], names[1][0] if names[1] else None
-    row = np.flatnonzero(tables.event == offer)
+    row = np.flatnonzero(tables.is_event([offer]))
     coupons = text_of(tables.events["coupon_id"]).astype("category")
     code = coupons.cat.codes.to_numpy().astype(np.int64)
-    elsewhere = ~np.isin(tables.event, [*names[0], *names[1]])
+    elsewhere = ~tables.is_event([*names[0], *names[1]])
     if not len(row) or (code[elsewhere] >= 0).any():
         return None
     users = evidence.users_of(code[row], tables.user[row])
@@ -93,7 +93,7 @@ class _Finder:
     ) -> None:
         self.tables, self.offer, self.redeem, self.min_users = tables, offer, redeem, min_users
         self.row, self.code, self.kept = row, code, kept
-        self.redemption = np.flatnonzero(tables.event == redeem)
+        self.redemption = np.flatnonzero(tables.is_event([redeem]))
         self.linked = self._links()
         self.number = np.searchsorted(kept, code[row])
 
@@ -155,7 +155,7 @@ class _Finder:
         after = np.minimum(self.row + 1, len(tables.time) - 1)
         same = (tables.session[after] == tables.session[self.row]) & (after > self.row)
         found: np.ndarray = (
-            same & (tables.session[after] >= 0) & (tables.event[after] != self.offer)
+            same & (tables.session[after] >= 0) & ~tables.is_event([self.offer])[after]
         )
         return found
 
@@ -229,9 +229,9 @@ class _Finder:
     def _orders(self) -> np.ndarray:
         """Return the purchase row right after each redemption, (m,), -1 = none."""
         tables, after = self.tables, np.minimum(self.redemption + 1, len(self.tables.time) - 1)
-        bought = np.array([tables.roles.get(e) == "purchase" for e in tables.event[after]])
+        bought = tables.has_role("purchase")[after]
         same = tables.user[after] == tables.user[self.redemption]
-        return np.where(bought.astype(bool) & same, after, -1)
+        return np.where(bought & same, after, -1)
 
     def _of_redemptions(
         self, own: list[tuple[Attributes, Attributes]], order: np.ndarray
@@ -288,7 +288,7 @@ class _Finder:
         tables, mine = self.tables, offers.number == k
         first = int(offers.time[mine].min() // HOUR_MS * HOUR_MS)
         last = int(offers.time[mine].max() // HOUR_MS * HOUR_MS) + HOUR_MS
-        act = ~((tables.event == self.offer) | (tables.event == self.redeem))
+        act = ~tables.is_event([self.offer, self.redeem])
         begins = np.zeros(len(act), dtype=bool)
         begins[np.flatnonzero(act)[first_rows(tables.session[act])]] = True
         inside = np.flatnonzero(begins & (tables.time >= first) & (tables.time < last))

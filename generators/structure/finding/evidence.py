@@ -124,9 +124,9 @@ def find_presence(tables: Tables, column: str, can: np.ndarray) -> Presence:
     present = tables.events[column].notna().to_numpy()[can]
     if present.mean() > 1 - SURE:
         return Presence()
-    events = tables.event[can]
-    names, code = np.unique(events.astype(str), return_inverse=True)
+    found, code = np.unique(tables.event_code[can], return_inverse=True)
+    names = tables.event_names[found]
     share = np.bincount(code, present, minlength=len(names)) / np.bincount(code)
     if ((share < SURE) | (share > 1 - SURE)).all():
-        return Presence(events=[str(n) for n in names[share > 0.5]])
+        return Presence(events=sorted(names[share > 0.5]))
     return Presence(drawn=True)

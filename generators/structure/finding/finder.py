@@ -29,6 +29,7 @@ from generators.structure.finding.formulas import (
 )
 from generators.structure.finding.pairs import find_pairs
 from generators.structure.finding.rates import find_rate, usual_rates
+from generators.structure.finding.recurrence import find_recurrences
 from generators.structure.finding.rows import Earlier, Totals, find_growing, probe_of, scopes_of
 from generators.structure.finding.search import Search
 from generators.structure.finding.texts import find_folded
@@ -91,6 +92,8 @@ class _Finder(Search):
         """Find all relations, the more certain kinds first."""
         if "event" not in self.declared:
             self.relations += find_breaches(self.whole)
+            if find_recurrences(self.some, self.min_users):
+                self.relations += find_recurrences(self.whole, self.min_users)
         self.totals(["user"])
         self.user_constants()
         self.times()

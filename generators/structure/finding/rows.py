@@ -162,7 +162,7 @@ class Totals:
         if numeric:
             hows = ("max", "min") if so_far else ("sum", "max", "min", *hows)
         for events in (None, *some):
-            counts = there if events is None else there & (probe.event == events[0])
+            counts = there if events is None else there & probe.is_event(events)
             if numeric and not so_far:
                 total = pd.Series(counts.astype(float)).groupby(group).transform("sum")
                 yield (

@@ -44,7 +44,7 @@ def _beginnings(
         starts = [" ".join(w[:n]) if len(w) > n else "" for w in words]
         names, of = np.unique(np.array(starts, dtype=str), return_inverse=True)
         start = np.where(left, np.append(of, 0)[code], -1)
-        start[(start >= 0) & (names[start] == "")] = -1
+        start[(start >= 0) & (names == "")[start]] = -1
         enough = np.flatnonzero(evidence.users_of(start, user) >= min_users)
         kept |= {str(names[k]) for k in enough}
         left &= ~np.isin(start, enough)

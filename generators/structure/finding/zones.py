@@ -9,6 +9,7 @@ import pandas as pd
 
 DAY_MS = 86_400_000
 GRID_MS = 15 * 60_000  # the differences of zones from UTC are multiples of it
+FEW_ROWS = 1_000  # which are looked at before all are
 MOST_OFFSETS = 4  # of one zone: summer and winter, and a change of either
 # Zones that are tried first: their names are better known than those of others with the same clock.
 WELL_KNOWN = (
@@ -23,6 +24,8 @@ def find_zone(time: np.ndarray) -> str | None:
 
     It is None as well where they are midnights of UTC.
     """
+    if len(np.unique(time[:FEW_ROWS] % DAY_MS)) > MOST_OFFSETS:
+        return None
     rest = np.unique(time % DAY_MS)
     if len(rest) > MOST_OFFSETS or (rest % GRID_MS).any() or not rest.any():
         return None

@@ -92,7 +92,7 @@ class Presence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return tables.events[column].notna().to_numpy()
         if self.events is None:
             return np.ones(len(tables.events), dtype=bool)
-        return np.isin(tables.event, self.events)
+        return tables.is_event(self.events)
 
 
 PRESENT = "present"

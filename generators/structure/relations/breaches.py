@@ -12,9 +12,17 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
-import pandas as pd
+from numba import njit
 
-from generators.sequences.codes import BOUGHT, CART, EVER, FLAGS_CLEARED, FLAGS_SET, SEEN
+from generators.sequences.codes import (
+    BOUGHT,
+    CART,
+    EVER,
+    FLAGS_CLEARED,
+    FLAGS_SET,
+    IN_SESSION,
+    SEEN,
+)
 from generators.structure.relations.base import Relation
 from generators.structure.tables import Tables, codes_of
 
@@ -43,20 +51,15 @@ class Breach(Relation, frozen=True, tag="breach", tag_field="kind"):
 
     def reduce(self, tables: Tables) -> None:
         """See Relation."""
-        broken = (tables.event == self.event) & ~carried(
-            tables, self.flag, carts_end=self.carts_end
-        )
+        there = carried(tables, self.flag, carts_end=self.carts_end)
+        broken = tables.is_event([self.event]) & ~there
         if broken.any():
-            name = np.where(broken, self.other, tables.event)
-            tables.events[self.column] = pd.Categorical(name)
-            tables.__dict__.pop("event", None)
+            tables.rename_events(broken, self.other)
         tables.roles[self.other] = tables.roles[self.event]
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""
-        name = np.where(tables.event == self.other, self.event, tables.event)
-        tables.events[self.column] = pd.Categorical(name)
-        tables.__dict__.pop("event", None)
+        tables.rename_events(tables.is_event([self.other]), self.event)
 
     def sentence(self) -> str:
         """See Relation."""
@@ -70,32 +73,39 @@ class Breach(Relation, frozen=True, tag="breach", tag_field="kind"):
 def carried(tables: Tables, flag: int, *, carts_end: bool = False) -> np.ndarray:
     """Return whether the item of each row carries a flag before the row, (n,) bool.
 
-    With `carts_end` what was put into the cart in an earlier session does not count.
+    With `carts_end` what was put into the cart in an earlier session does not count, and with
+    IN_SESSION among the flags nothing that was done then.
     """
     if "item_id" not in tables.events:
         return np.zeros(len(tables.events), dtype=bool)
     item = codes_of(tables.events["item_id"])
-    if not len(item):
-        return np.zeros(0, dtype=bool)
-    role = np.array([tables.roles[e] for e in tables.event], dtype=object)
-    state = np.full(len(role), np.nan)
-    state[np.isin(role, [r for r, f in FLAGS_SET.items() if f & flag])] = 1.0
-    state[np.isin(role, [r for r, f in FLAGS_CLEARED.items() if f & flag])] = 0.0
-    state[item < 0] = np.nan
-    owner = tables.user
-    if carts_end and flag == CART:
-        owner = visits(tables)
-    key = owner * (int(item.max(initial=0)) + 2) + item + 1
-    before = pd.Series(state).groupby(key).ffill().groupby(key).shift()
-    found: np.ndarray = before.fillna(0).to_numpy() > 0
-    return found | (item < 0)
+    change = np.zeros(len(tables.event_names), dtype=np.int64)
+    for k, name in enumerate(tables.event_names):
+        role = tables.roles.get(name, "other")
+        if FLAGS_SET.get(role, 0) & flag:
+            change[k] = SETS
+        if FLAGS_CLEARED.get(role, 0) & flag:
+            change[k] = CLEARS
+    of_visit = flag & IN_SESSION or (carts_end and flag == CART)
+    owner = tables.visit if of_visit else tables.user
+    return _carried(owner, item, change[tables.event_code], int(item.max(initial=-1)) + 1)
 
 
-def visits(tables: Tables) -> np.ndarray:
-    """Number the sessions as a generator sees them: rows without an id are in the one before."""
-    session = tables.session.astype(np.float64)
-    known = pd.Series(np.where(session < 0, np.nan, session)).groupby(tables.user).ffill()
-    first = np.append(True, np.diff(tables.user) != 0)[: len(session)]
-    before = known.shift().to_numpy()
-    begins = first | ((known.to_numpy() != before) & known.notna().to_numpy() & np.isfinite(before))
-    return np.cumsum(begins)
+SETS, CLEARS = 1, 2  # what a row does to the flag of its item
+
+
+@njit(cache=True)
+def _carried(owner, item, change, items):
+    """Return whether the item of each row carries the flag; the rows of an owner stand together."""
+    carrier = np.full(items, -1)  # the last owner for whom the item carried the flag
+    out = np.ones(len(item), dtype=np.bool_)
+    for i in range(len(item)):
+        k = item[i]
+        if k < 0:
+            continue
+        out[i] = carrier[k] == owner[i]
+        if change[i] == SETS:
+            carrier[k] = owner[i]
+        elif change[i] == CLEARS:
+            carrier[k] = -1
+    return out

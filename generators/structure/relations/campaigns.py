@@ -6,7 +6,6 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
-import pandas as pd
 
 from generators.structure.relations.base import Finite, Share
 from generators.structure.tables import Tables, first_rows
@@ -79,8 +78,7 @@ def counted_between(
 
 def purchases(tables: Tables) -> np.ndarray:
     """Return which rows are the first of a purchase, (n,) bool."""
-    bought = np.array([tables.roles.get(e) == "purchase" for e in tables.event], dtype=bool)
-    return bought & first_of_order(tables)
+    return tables.has_role("purchase") & first_of_order(tables)
 
 
 def first_of_order(tables: Tables) -> np.ndarray:
@@ -88,7 +86,5 @@ def first_of_order(tables: Tables) -> np.ndarray:
     if "order_id" not in tables.events:
         return np.ones(len(tables.events), dtype=bool)
     order = tables.events["order_id"].astype("category").cat.codes.to_numpy().astype(np.int64)
-    key = (tables.user * (order.max(initial=0) + 2) + order) * 1_000 + (
-        pd.factorize(tables.event)[0] % 1_000
-    )
+    key = (tables.user * (order.max(initial=0) + 2) + order) * 1_000 + (tables.event_code % 1_000)
     return first_rows(np.where(order >= 0, key, -1)) | (order < 0)

@@ -121,11 +121,11 @@ class RunningSum(Relation, frozen=True, tag="running sum", tag_field="kind"):
         """Return the sum at each row, (n,) float64."""
         added = np.full(len(tables.events), self.step)
         for event, step in self.steps.items():
-            added[tables.event == event] = step
+            added[tables.is_event([event])] = step
         if self.of is not None:
             added = added * np.nan_to_num(tables.numbers(self.of))
         if self.events is not None:
-            added = np.where(np.isin(tables.event, self.events), added, 0.0)
+            added = np.where(tables.is_event(self.events), added, 0.0)
         group = tables.group(self.scope)
         total = pd.Series(added).groupby(group).cumsum().to_numpy()
         return self.start + (total - added if self.before else total)

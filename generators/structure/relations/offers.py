@@ -70,7 +70,7 @@ class Campaigns(Relation, frozen=True, tag="campaigns", tag_field="kind"):
 
     def reduce(self, tables: Tables) -> None:
         """Take out the rows of offers and redemptions, and the columns that only they have."""
-        events = tables.events[~np.isin(tables.event, self.events())]
+        events = tables.events[~tables.is_event(self.events())]
         events = events.reset_index(drop=True)
         for name in ("event", "user_id"):
             if isinstance(events[name].dtype, pd.CategoricalDtype):
@@ -95,7 +95,7 @@ class Campaigns(Relation, frozen=True, tag="campaigns", tag_field="kind"):
     def offers_in(self, tables: Tables) -> pd.DataFrame:
         """Return the offers of the campaigns in a log; see `Tables.offers`."""
         events = tables.events
-        rows = np.flatnonzero(tables.event == self.offer)
+        rows = np.flatnonzero(tables.is_event([self.offer]))
         coupons = pd.Index([c.coupon for c in self.campaigns])
         number = coupons.get_indexer(text_of(events[self.column].iloc[rows]))
         rows, number = rows[number >= 0], number[number >= 0]

@@ -48,7 +48,7 @@ class GroupTotal(Relation, frozen=True, tag="total of a group", tag_field="kind"
         group = tables.group(self.scope)
         counts = group >= 0
         if self.events is not None:
-            counts = counts & np.isin(tables.event, self.events)
+            counts = counts & tables.is_event(self.events)
         if self.of is None:
             total = pd.Series(counts.astype(float)).groupby(group).transform("sum")
             return total.where(group >= 0)

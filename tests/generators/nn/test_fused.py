@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from numba import njit
 
+from generators.nn import optimizer
 from generators.nn.attention import AttentionLayer
 from generators.nn.fused import losses
 from generators.nn.fused.embeddings import embedding_sum
@@ -204,7 +205,11 @@ def test_the_loss_of_items_within_their_categories(
     )
 
 
-def test_steps_are_those_of_adam_with_clipped_gradients() -> None:
+@pytest.mark.parametrize("large", [10, 100])
+def test_steps_are_those_of_adam_with_clipped_gradients(
+    large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optimizer, "LARGE", large)
     ours, theirs = ([torch.nn.Parameter(drawn(6, 3)), torch.nn.Parameter(drawn(5))] for _ in "ab")
     table, plain = torch.nn.Parameter(drawn(4, 2)), torch.nn.Parameter(drawn(4, 2))
     adam = Adam(ours, [table])

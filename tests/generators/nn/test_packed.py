@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
 
 from generators.models.vae import Vae
+from generators.nn import network
 from generators.nn.batches import hidden, make_batch, pack
 from generators.nn.field_plan import FieldPlan
 from generators.nn.losses import open_loss
@@ -18,9 +21,23 @@ from tests.fixtures.shop_logs import shop_log
 WINDOW = 64
 
 
-@pytest.fixture(scope="module")
-def case() -> tuple[RowNet, EncodedSequences, FieldPlan, np.ndarray]:
-    """A network before training, whose weights are not at their start, and users of all lengths."""
+@pytest.fixture(scope="module", params=[network.MOST_FUSED_CODES, 6])
+def case(
+    request: pytest.FixtureRequest,
+) -> Iterator[tuple[RowNet, EncodedSequences, FieldPlan, np.ndarray]]:
+    """A network before training, whose weights are not at their start, and users of all lengths.
+
+    Its fields have few codes, or some of them so many that a batch looks up only those chosen.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "MOST_FUSED_CODES", request.param)
+        found = untrained()
+        assert bool(found[0].large_chosen) == (request.param == 6)
+        yield found
+
+
+def untrained() -> tuple[RowNet, EncodedSequences, FieldPlan, np.ndarray]:
+    """Return what `case` does."""
     held: list[EncodedSequences] = []
 
     class Untrained(Vae):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
+import pytest
 from fixtures.shop_logs import shop_log
 
 import generators
@@ -45,3 +49,38 @@ def test_what_is_never_drawn_or_never_wanted_has_no_bias() -> None:
     wanted, drawn = np.array([[5.0, 0.0], [5.0, 5.0]]), np.array([[3.0, 4.0], [0.0, 0.0]])
     assert _step(wanted, drawn)[0, 1] == 0
     assert (_step(wanted, drawn)[1] == 0).all()
+
+
+def plans_log() -> EventLog:
+    """Return a shop's log in which users of one plan buy what they have in the cart, others do not.
+
+    They have it on the phone, others mostly not.
+    """
+    rng, log = np.random.default_rng(5), shop_log(users=300, rows=30, seed=3)
+    events = log.events.copy()
+    users = pd.DataFrame({"user_id": pd.unique(events["user_id"].astype(str))})
+    users["plan"] = rng.choice(["large", "small"], len(users), p=[0.2, 0.8])
+    plan = users.set_index("user_id")["plan"].loc[events["user_id"].astype(str)].to_numpy()
+    event = events["event"].astype(str).to_numpy(dtype=object)
+    dropped = (event == "purchase") & (plan == "small") & (rng.random(len(events)) < 0.8)
+    events["device"] = np.where(
+        rng.random(len(events)) < np.where(plan == "large", 0.9, 0.2), "phone", "pc"
+    )
+    return replace(log, events=events[~dropped].reset_index(drop=True), users=users, labels=None)
+
+
+@pytest.mark.parametrize(("model", "settings"), [("vae", {"epochs": 2}), ("markov", {})])
+def test_events_and_values_follow_the_attributes_of_users(model: str, settings: dict) -> None:
+    log = plans_log()
+    sample = generators.fit(log, model=model, seed=1, settings=settings).sample(600, seed=2)
+
+    def by_plan(of: EventLog) -> tuple[dict[str, float], dict[str, float]]:
+        events = of.events.merge(of.users, on="user_id")
+        plan, event = events["plan"].astype(str), events["event"].astype(str)
+        bought, phone = (event == "purchase"), events["device"].astype(str) == "phone"
+        return bought.groupby(plan).mean().to_dict(), phone.groupby(plan).mean().to_dict()
+
+    (bought, phone), (drawn_bought, drawn_phone) = by_plan(log), by_plan(sample)
+    for plan in ("large", "small"):
+        assert drawn_bought[plan] == pytest.approx(bought[plan], rel=0.3)
+        assert drawn_phone[plan] == pytest.approx(phone[plan], abs=0.07)
