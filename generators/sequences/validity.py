@@ -22,6 +22,7 @@ from generators.sequences.codes import (
     BOUGHT,
     CART,
     EVER,
+    IN_SESSION,
     NO_ITEM,
     SAME,
     SEEN,
@@ -32,13 +33,15 @@ from generators.sequences.levels import least_rows, time_level
 from generators.structure.relations.breaches import SUFFIX, carried
 from generators.structure.tables import Tables
 
+BOUGHT_NOW = BOUGHT | IN_SESSION
+FLAGS = (SEEN, CART, BOUGHT, EVER, BOUGHT_NOW)
 # Role -> flags that its item may have to carry, strictest first; the first that the log never
 # violates is enforced.
 CANDIDATES = {
     "cart": (SEEN,),
     "wishlist": (SEEN,),
     "uncart": (CART,),
-    "purchase": (CART, SEEN),
+    "purchase": (CART, BOUGHT_NOW, SEEN),  # a second line of what was in the cart once
     "refund": (BOUGHT, EVER),
     "review": (EVER, SEEN),
 }
@@ -68,10 +71,10 @@ def learn_needs(log: EventLog, codec: Codec, queries: PrivateQueries) -> dict[st
     tables.roles = {e: roles.get(e, "other") for e in tables.roles}
     has_item = tables.events["item_id"].notna().to_numpy()
     ends = codec.rules.carts_end
-    there = {f: carried(tables, f, carts_end=ends)[has_item] for f in (SEEN, CART, BOUGHT, EVER)}
+    there = {f: carried(tables, f, carts_end=ends)[has_item] for f in FLAGS}
     name, user = tables.event[has_item], tables.user[has_item]
     if queries.private:
-        asked = [(e, f) for e, r in roles.items() for f in CANDIDATES.get(r, ())]
+        asked = [(e, f) for e, r in roles.items() for f in CANDIDATES.get(r, ()) if f != BOUGHT_NOW]
         rules = [(user[name == e], ~there[f][name == e]) for e, f in asked]
         holds = _hold(queries, "items that events need", rules)
         found: dict[str, int] = {}

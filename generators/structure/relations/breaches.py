@@ -14,7 +14,15 @@ import msgspec
 import numpy as np
 from numba import njit
 
-from generators.sequences.codes import BOUGHT, CART, EVER, FLAGS_CLEARED, FLAGS_SET, SEEN
+from generators.sequences.codes import (
+    BOUGHT,
+    CART,
+    EVER,
+    FLAGS_CLEARED,
+    FLAGS_SET,
+    IN_SESSION,
+    SEEN,
+)
 from generators.structure.relations.base import Relation
 from generators.structure.tables import Tables, codes_of
 
@@ -65,7 +73,8 @@ class Breach(Relation, frozen=True, tag="breach", tag_field="kind"):
 def carried(tables: Tables, flag: int, *, carts_end: bool = False) -> np.ndarray:
     """Return whether the item of each row carries a flag before the row, (n,) bool.
 
-    With `carts_end` what was put into the cart in an earlier session does not count.
+    With `carts_end` what was put into the cart in an earlier session does not count, and with
+    IN_SESSION among the flags nothing that was done then.
     """
     if "item_id" not in tables.events:
         return np.zeros(len(tables.events), dtype=bool)
@@ -77,7 +86,8 @@ def carried(tables: Tables, flag: int, *, carts_end: bool = False) -> np.ndarray
             change[k] = SETS
         if FLAGS_CLEARED.get(role, 0) & flag:
             change[k] = CLEARS
-    owner = tables.visit if carts_end and flag == CART else tables.user
+    of_visit = flag & IN_SESSION or (carts_end and flag == CART)
+    owner = tables.visit if of_visit else tables.user
     return _carried(owner, item, change[tables.event_code], int(item.max(initial=-1)) + 1)
 
 
