@@ -206,6 +206,8 @@ def _rake(
             counts = _counts(their_row[theirs], their_code[theirs], weight[theirs], shape)
             step = _step(wanted, counts) if of == name else _step_of_codes(wanted, counts)
             step[counts == 0] /= RAKINGS  # no weight says that it has been raised before
+            if of != name and contexts:
+                step = _apart(step, counts.sum(1), _contexts_given(codec, name))
             # what one code gains others of the same context lose, and nothing else does
             before, at = weight[theirs], their_row[theirs]
             change = np.exp(step[at, their_code[theirs]])
@@ -218,6 +220,18 @@ def _rake(
             else:
                 bias += step if of == name else times * step
             np.clip(bias, -MOST_BIAS, MOST_BIAS, out=bias)
+
+
+def _apart(step: np.ndarray, rows: np.ndarray, contexts: int) -> np.ndarray:
+    """Return steps by an attribute (attribute's codes * contexts, codes) less their mean.
+
+    What all codes of the attribute have in common is not of the attribute. `rows` (attribute's
+    codes * contexts,) are those drawn.
+    """
+    by_code, share = step.reshape(-1, contexts, step.shape[1]), rows.reshape(-1, contexts, 1)
+    mean = (by_code * share).sum(0) / np.maximum(share.sum(0), 1)
+    found: np.ndarray = (by_code - mean).reshape(step.shape).astype(np.float32)
+    return found
 
 
 def _as_frequent(
