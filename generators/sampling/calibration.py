@@ -206,7 +206,7 @@ def _rake(
             counts = _counts(their_row[theirs], their_code[theirs], weight[theirs], shape)
             step = _step(wanted, counts) if of == name else _step_of_codes(wanted, counts)
             step[counts == 0] /= RAKINGS  # no weight says that it has been raised before
-            if of != name and contexts:
+            if of != name and contexts and name == "event":  # of columns values have no other table
                 step = _apart(step, counts.sum(1), _contexts_given(codec, name))
             # what one code gains others of the same context lose, and nothing else does
             before, at = weight[theirs], their_row[theirs]
