@@ -70,7 +70,8 @@ class NeuralGenerator(SequenceGenerator):
         rate: learning rate.
         batch_steps: rows of a batch.
         window: rows after which the sequence of a user is cut in training.
-        word_dropout: share of the rows that the network does not see in training.
+        word_dropout: share of the rows that the network does not see in training; less where a log
+            is passed over less than three times.
         item_dropout: share of the last items that it does not see where a log is passed over many
             times, without a privacy budget; none where that is three times.
         private_epochs, private_rows, batch_users, clip, private_rate: of DP-SGD: expected passes

@@ -2,8 +2,8 @@
 
 The loss is the evidence lower bound (Kingma and Welling 2014, arXiv:1312.6114) with free bits
 (Kingma et al. 2016, arXiv:1606.04934) and word dropout (Bowman et al. 2016, arXiv:1511.06349),
-which keep the decoder from ignoring the latent. The more often a log is passed over, the more of
-the items before a row are hidden, so that users are not learnt by heart.
+which keep the decoder from ignoring the latent. The more often a log is passed over, the more
+rows, and the more of the items before a row, are hidden, so that users are not learnt by heart.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from generators.nn.posterior import latents_of
 from generators.sequences.encode import EncodedSequences
 
 WARM_UP = 0.1  # share of the updates in which the learning rate rises
-EPOCHS = (3, 60)  # least and most, where the plan gives rows
+WARM_UP_OF_FEW = 0.03  # likewise of less than FEW_EPOCHS passes
+EPOCHS = (2, 60)  # least and most, where the plan gives rows
+FEW_EPOCHS = 3  # up to which no items are hidden; below it fewer rows than the plan says
 # Training of users' attributes
 HELD_USERS = 20  # held-out users that it takes to say when to stop
 UPDATES_UNCHECKED = 200  # where there are fewer
@@ -45,7 +47,7 @@ def train(
     generator = torch.Generator().manual_seed(seed * 1_000_003 + 5)
     fields = FieldPlan.of(net, codec, steps)
     epochs = epochs_of(plan, len(steps.features))
-    unseen = plan.item_dropout * (1 - min(1.0, EPOCHS[0] / epochs))
+    unseen = shares_hidden(plan, epochs)
     optimizer = Adam(net.row_parameters(), net.sparse_weights())
     schedule = [list(batches(steps, plan, rng)) for _ in range(epochs)]
     updates = [(epoch, users) for epoch, part in enumerate(schedule) for users in part]
@@ -53,7 +55,7 @@ def train(
     net.train()
     # Update by update: the first of them say how long the training takes, however long an epoch is.
     for done, (epoch, users) in enumerate(track(updates, "training")):
-        batch = hidden(pack(steps, users, plan.window), plan.word_dropout, unseen, generator)
+        batch = hidden(pack(steps, users, plan.window), *unseen, generator)
         n = len(batch.owner)
         noise = torch.randn((len(users), net.latent), generator=generator)
         z, cost = latents_of(net, batch, plan, noise)
@@ -61,7 +63,7 @@ def train(
         # the latent costs nothing at first, and in full after a third of the updates
         loss = rows + cost * min(1.0, 3 * done / len(updates))
         (loss / n).backward()
-        optimizer.step(plan.rate * _rate_at(done / len(updates)))
+        optimizer.step(plan.rate * rate_at(done / len(updates), epochs))
         sums[epoch] += float(loss.detach()), n
     net.eval()
     return [float(total / max(count, 1)) for total, count in sums]
@@ -135,11 +137,20 @@ def epochs_of(plan: TrainingPlan, rows: int) -> int:
     return plan.epochs or int(np.clip(round(plan.rows / max(rows, 1)), *EPOCHS))
 
 
-def _rate_at(share: float) -> float:
-    """Return the factor of the learning rate after a share of the updates.
+def shares_hidden(plan: TrainingPlan, epochs: int) -> tuple[float, float]:
+    """Return the shares of rows and of last items that are hidden in each of so many passes."""
+    rows = plan.word_dropout * min(1.0, epochs / FEW_EPOCHS)
+    return rows, plan.item_dropout * (1 - min(1.0, FEW_EPOCHS / epochs))
 
-    It rises to 1 in the first WARM_UP of the updates, then falls to 0.01 along a half cosine.
+
+def rate_at(share: float, epochs: int) -> float:
+    """Return the factor of the learning rate after a share of the updates of so many passes.
+
+    It rises to 1, then falls to 0.01 along a half cosine. Of few passes it falls to 0 along a line
+    (Defazio et al. 2023, arXiv:2310.07831), and rises faster: little is learnt by heart in them.
     """
+    if epochs < FEW_EPOCHS:
+        return min((share + 0.002) / WARM_UP_OF_FEW, (1 - share) / (1 - WARM_UP_OF_FEW))
     if share < WARM_UP:
         return share / WARM_UP + 0.01
     return 0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * (share - WARM_UP) / (1 - WARM_UP))))
