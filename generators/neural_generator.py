@@ -43,6 +43,7 @@ from generators.nn.posterior import normal_of, posterior_draws
 from generators.nn.training import check_finite, epochs_of, train, train_attributes
 from generators.privacy.accounting import PrivacyLedger
 from generators.sampling.calibration import Biases, calibrate_fields, restored_biases, state_of
+from generators.sampling.conditions import with_labelled_sessions
 from generators.sampling.parts import FIELDS_STREAM, one_thread, stream
 from generators.sampling.sampler import sample_rows
 from generators.sampling.step_decoder import StepDecoder
@@ -190,15 +191,21 @@ class NeuralGenerator(SequenceGenerator):
         )
         self.biases_: Biases = {}
         if not private:
-            self.biases_ = calibrate_fields(self.codec_, steps, partial(self._pilot, seed))
+            self.biases_ = calibrate_fields(
+                self.codec_, steps, partial(self._pilot, seed), network=True
+            )
 
     @torch.inference_mode()
-    def _pilot(self, seed: int, biases: Biases, users: int, number: int) -> Sampled:
-        """Return the rows of `users` users, drawn with `biases`; `number` is that of the sample."""
-        generator = stream(seed, FIELDS_STREAM, number)
+    def _pilot(self, seed: int, biases: Biases, users: int, number: int, labelled: bool) -> Sampled:
+        """Return the rows of `users` users, drawn with `biases`; `number` is that of the sample.
+
+        With `labelled` they are users who are to have labelled sessions.
+        """
+        generator = stream(seed, FIELDS_STREAM, number, int(labelled))
+        accept = with_labelled_sessions(self.codec_, True, None) if labelled else None
         model = StepDecoder(self.codec_, self.net_, self._latents, biases)
         with one_thread():
-            return sample_rows(self.codec_, model, users, generator)
+            return sample_rows(self.codec_, model, users, generator, accept=accept)
 
     def _learn_openly(self, steps: EncodedSequences, *, seed: int) -> None:
         """Train without a privacy budget."""
@@ -278,7 +285,7 @@ class NeuralGenerator(SequenceGenerator):
         if not self.codec_.private:
             self.attributes_ = AttributeTables.restored(self.codec_, arrays, own.record("parents"))
             self.net_.log_shares = self.attributes_.log_shares
-            self.biases_ = restored_biases(self.codec_, arrays)
+            self.biases_ = restored_biases(self.codec_, arrays, network=True)
             others |= self.attributes_.state() | state_of(self.biases_)
         no_others([n for n in arrays if not n.startswith("net/")], others)
 

@@ -144,11 +144,12 @@ class Markov(SequenceGenerator):
             codec, steps, owner, column["item"].numpy(), most=self.successors, least=self.strength
         )
         self.attributes_ = AttributeTables.learn(codec, attributes, strength=self.strength)
-        self.biases_ = calibrate_fields(codec, steps, partial(self._pilot, seed))
+        self.biases_ = calibrate_fields(codec, steps, partial(self._pilot, seed), network=False)
 
     @torch.inference_mode()
-    def _pilot(self, seed: int, biases: Biases, users: int, number: int) -> Sampled:
+    def _pilot(self, seed: int, biases: Biases, users: int, number: int, labelled: bool) -> Sampled:
         """Return the rows of `users` users, drawn with `biases`; `number` is that of the sample."""
+        assert not labelled  # tables know what sessions with labels are like
         self.biases_ = biases
         return self._rows(users, None, stream(seed, FIELDS_STREAM, number))
 
@@ -288,7 +289,7 @@ class Markov(SequenceGenerator):
         self.chain_ = LabelChain.restored(arrays, ITEMS, group)
         private, size = self.codec_.private, self.codec_.items.size
         self.tables_ = {} if private else restored_successors(arrays, size)
-        self.biases_ = {} if private else restored_biases(self.codec_, arrays)
+        self.biases_ = {} if private else restored_biases(self.codec_, arrays, network=False)
         no_others(
             arrays,
             [

@@ -6,18 +6,25 @@ that were chosen for it, and no others. So samples are drawn, and what they have
 often gets a bias: events after each other, whether a row has a value of a column, and both events
 and values by each attribute that the log gives of its users. All tables of a field are raked on the
 rows of a sample (Deming and Stephan 1940, doi:10.1214/aoms/1177731829).
+
+A network knows less than tables of what a row depends on: its events are counted by what can follow
+in their context (`Contexts`), and whether a session goes on and whether an id is new are counted as
+well. Labelled sessions are few, and differ from others; so there is a second sample, of users who
+are to have some, and these sessions have biases of their own. Others let them come when they are to
+come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import numpy as np
 
-from generators.codec.codec import Codec
+from generators.codec.codec import SESSION_LABEL, Codec
 from generators.codec.coders import Values
-from generators.sequences import codes
+from generators.sampling.conditions import with_labelled_sessions
+from generators.sampling.contexts import Contexts
+from generators.sampling.counted_rows import CountedRows, rows_of_log, rows_of_sample
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.sampled import Sampled
@@ -42,39 +49,41 @@ MOST_CODES = 32  # of an attribute, and of a column whose values are counted by 
 Biases = Mapping[str, np.ndarray]
 
 
-class _Rows(NamedTuple):
-    """Rows of a log or of a sample, in codes, (n,) each."""
-
-    before: np.ndarray  # code + 1 of the event before, 0 = none
-    event: np.ndarray
-    values: dict[str, np.ndarray]  # resolved, 0 = missing, -1 = the row is not asked
-    attributes: np.ndarray  # (n, S) of the rows' users
+# biases, users, number of the sample, are the users to have labelled sessions? -> rows
+Draw = Callable[[Biases, int, int, bool], Sampled]
 
 
-def calibrate_fields(
-    codec: Codec, steps: EncodedSequences, draw: Callable[[Biases, int, int], Sampled]
-) -> Biases:
-    """Return the biases; `draw(biases, users, round)` samples users with those found so far."""
-    real = _rows_of_log(codec, steps)
-    biases = {n: np.zeros(shape, dtype=np.float32) for n, shape in shapes_of_biases(codec).items()}
+def calibrate_fields(codec: Codec, steps: EncodedSequences, draw: Draw, *, network: bool) -> Biases:
+    """Return the biases; `draw` samples users with those found so far."""
+    real = rows_of_log(codec, steps)
+    shapes = shapes_of_biases(codec, network=network)
+    biases = {n: np.zeros(shape, dtype=np.float32) for n, shape in shapes.items()}
     users = max(MOST_ROWS * len(steps) // max(len(steps.features), 1), 1)
-    users = min(users, MOST_TIMES * len(steps))
+    users, labelled = min(users, MOST_TIMES * len(steps)), 0
+    if network and codec.session_labels:
+        some = with_labelled_sessions(codec, True, None)(steps.user_attributes).numpy()
+        rows = int(steps.lengths()[some].sum())
+        labelled = min(int(some.sum()), MOST_ROWS * int(some.sum()) // max(rows, 1))
     for k in range(ROUNDS):
-        drawn = _rows_of_sample(codec, draw(biases, users, k))
-        for name in ("event", *codec.value_fields):
+        drawn = rows_of_sample(codec, draw(biases, users, k, False))
+        if labelled:
+            drawn = drawn.and_labelled(rows_of_sample(codec, draw(biases, labelled, k, True)))
+        for name in (n for n in codec.fields() if n in biases):
             _rake(codec, name, real, drawn, biases, BEYOND / (1 + k / 2))
     return biases
 
 
-def shapes_of_biases(codec: Codec) -> dict[str, tuple[int, int]]:
+def shapes_of_biases(codec: Codec, *, network: bool) -> dict[str, tuple[int, int]]:
     """Return the shape of each of the biases, by what it is of."""
     events, sizes = codec.events.size, codec.fields()
-    shapes = {"event": (events + 1, events)}
-    shapes |= {name: (events, sizes[name]) for name in codec.value_fields}
+    contexts = {"event": events + 1, **dict.fromkeys(codec.value_fields, events)}
+    if network:
+        contexts = Contexts(codec).sizes(codec)
+    shapes = {name: (n, sizes[name]) for name, n in contexts.items()}
     for name, size in _counted_by_attribute(codec).items():
         for attribute in given_attributes(codec):
-            contexts = codec.user_attributes[attribute].size * shapes[name][0]
-            shapes[given(name, attribute)] = (contexts, size)
+            n = codec.user_attributes[attribute].size * _contexts_given(codec, name)
+            shapes[given(name, attribute)] = (n, size)
     return shapes
 
 
@@ -83,7 +92,7 @@ def state_of(biases: Biases) -> dict[str, np.ndarray]:
     return {_key(name): bias for name, bias in biases.items()}
 
 
-def restored_biases(codec: Codec, arrays: Mapping[str, np.ndarray]) -> Biases:
+def restored_biases(codec: Codec, arrays: Mapping[str, np.ndarray], *, network: bool) -> Biases:
     """Return the biases in the arrays of a generator's file.
 
     Raises StateError where they are not what `state_of` gave.
@@ -91,7 +100,7 @@ def restored_biases(codec: Codec, arrays: Mapping[str, np.ndarray]) -> Biases:
     most = LARGEST_WEIGHT
     return {
         name: array(arrays, _key(name), dtype="float32", shape=shape, low=-most, high=most)
-        for name, shape in shapes_of_biases(codec).items()
+        for name, shape in shapes_of_biases(codec, network=network).items()
     }
 
 
@@ -116,6 +125,11 @@ def given(name: str, attribute: str) -> str:
     return f"{name} given {attribute}"
 
 
+def _contexts_given(codec: Codec, name: str) -> int:
+    """Return how many contexts a field has for each code of an attribute."""
+    return codec.events.size + 1 if name == "event" else codec.events.size
+
+
 def _counted_by_attribute(codec: Codec) -> dict[str, int]:
     """Return the codes of the fields that are counted by attributes; of a column, its values."""
     sizes = {name: codec.values[name].size for name in codec.value_fields}
@@ -130,23 +144,28 @@ class AddedBiases:
         self.counted, self.given = _counted_by_attribute(codec), given_attributes(codec)
 
     def of(
-        self, name: str, event: np.ndarray, features: np.ndarray, user_attributes: np.ndarray
+        self,
+        name: str,
+        event: np.ndarray,
+        features: np.ndarray,
+        user_attributes: np.ndarray,
+        *,
+        at: np.ndarray | None = None,
     ) -> np.ndarray | None:
         """Return what is added to the logits of a field, (m, codes); None: nothing.
 
-        `event` (m,) are the events of the rows, `features` (m, F) those before them, and
-        `user_attributes` (m, S) those of their users.
+        `event` (m,) are the events of the rows, `features` (m, F) those before them,
+        `user_attributes` (m, S) those of their users, and `at` (m,) the contexts of a network.
         """
         if name not in self.biases:
             return None
-        first = self.biases[name]
         context = features[:, layout.LAST_EVENT] if name == "event" else event
-        out: np.ndarray = first[context]
+        out: np.ndarray = self.biases[name][context if at is None else at]
         if name not in self.counted or not self.given:
             return out
         added = np.zeros((len(out), self.counted[name]), dtype=np.float32)
         for attribute, place in self.given.items():
-            contexts = user_attributes[:, place] * len(first) + context
+            contexts = user_attributes[:, place] * _contexts_given(self.codec, name) + context
             added += self.biases[given(name, attribute)][contexts]
         if name != "event":  # missing, the same as before, the values
             same = added[np.arange(len(out)), features[:, self.codec.value_column(name)]]
@@ -154,55 +173,41 @@ class AddedBiases:
         return out + added
 
 
-def _rows_of_log(codec: Codec, steps: EncodedSequences) -> _Rows:
-    column = {name: steps.target[:, k].numpy() for k, name in enumerate(steps.names)}
-    rows, features = column["event"] >= 0, steps.features.numpy()
-    values = {}
-    for name in codec.value_fields:
-        code = column[name][rows]
-        known = np.where(
-            code == codes.SAME, features[rows, codec.value_column(name)], code - codes.SAME
-        )
-        values[name] = np.where(code > 0, known, code)
-    owner = np.repeat(np.arange(len(steps)), steps.lengths())[rows]
-    before, attributes = features[rows, layout.LAST_EVENT], steps.user_attributes.numpy()
-    return _Rows(before, column["event"][rows], values, attributes[owner])
-
-
-def _rows_of_sample(codec: Codec, sampled: Sampled) -> _Rows:
-    event, user = sampled.row.event.numpy(), sampled.user.numpy()
-    before = np.append(0, event[:-1] + 1) * np.append(False, user[1:] == user[:-1])
-    values = dict(zip(codec.value_fields, sampled.row.values.numpy().T, strict=True))
-    return _Rows(before, event, values, sampled.user_attributes.numpy()[user])
-
-
 def _rake(
     codec: Codec,
     name: str,
-    real: _Rows,
-    drawn: _Rows,
+    real: CountedRows,
+    drawn: CountedRows,
     biases: dict[str, np.ndarray],
     times: float,
 ) -> None:
     """Change the biases of a field until the rows drawn, weighted by them, are as the real ones.
 
-    Those by attributes change `times` as much.
+    Those by attributes change `times` as much; the real rows are weighted so that contexts are as
+    frequent as among those drawn, which the biases of this field cannot change.
     """
-    tables = [(name, _first_table(name, real), _first_table(name, drawn))]
+    contexts = Contexts(codec) if "gap" in biases else None
+    pair = [_first_table(name, rows, codec, contexts) for rows in (real, drawn)]
+    tables = [(name, pair[0], pair[1])]
+    frequent = _as_frequent(pair[0], pair[1], len(biases[name])) if contexts else None
     if name in _counted_by_attribute(codec):
         for attribute, place in given_attributes(codec).items():
-            contexts = len(biases[name])
-            pair = [_table_given(name, rows, place, contexts) for rows in (real, drawn)]
+            n = _contexts_given(codec, name)
+            pair = [_table_given(name, rows, place, n) for rows in (real, drawn)]
             tables.append((given(name, attribute), pair[0], pair[1]))
     weight = np.ones(len(drawn.event))
     for _ in range(RAKINGS):
         for of, (row, code), (their_row, their_code) in tables:
             bias = biases[of]
-            shape = (len(bias), 2) if of == name and name != "event" else bias.shape
+            shape = (len(bias), 2) if of == name and _first_yes(codec, name) else bias.shape
             asked, theirs = code >= 0, their_code >= 0
-            wanted = _counts(row[asked], code[asked], None, shape)
+            known = None if of == name or frequent is None else frequent[asked]
+            wanted = _counts(row[asked], code[asked], known, shape)
             counts = _counts(their_row[theirs], their_code[theirs], weight[theirs], shape)
             step = _step(wanted, counts) if of == name else _step_of_codes(wanted, counts)
+            step[counts == 0] /= RAKINGS  # no weight says that it has been raised before
+            if of != name and contexts and name == "event":  # of columns values have no other table
+                step = _apart(step, counts.sum(1), _contexts_given(codec, name))
             # what one code gains others of the same context lose, and nothing else does
             before, at = weight[theirs], their_row[theirs]
             change = np.exp(step[at, their_code[theirs]])
@@ -210,28 +215,79 @@ def _rake(
             gain = (changed + LEAST) / (total + LEAST)
             weight[theirs] = before * change / gain[at]
             step = (step - np.log(gain)[:, None]).astype(np.float32)
-            if shape != bias.shape:  # a value, or none
-                bias[:, 0] += step[:, 0] - step[:, 1]
+            if of == name and _first_yes(codec, name):
+                bias[:, _first_yes(codec, name) :] += step[:, 1:] - step[:, :1]
             else:
                 bias += step if of == name else times * step
             np.clip(bias, -MOST_BIAS, MOST_BIAS, out=bias)
 
 
-def _first_table(name: str, rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
-    """Return contexts and codes (n,), -1 = none: of what follows what, or of what has a value."""
-    if name == "event":
+def _apart(step: np.ndarray, rows: np.ndarray, contexts: int) -> np.ndarray:
+    """Return steps by an attribute (attribute's codes * contexts, codes) less their mean.
+
+    What all codes of the attribute have in common is not of the attribute. `rows` (attribute's
+    codes * contexts,) are those drawn.
+    """
+    by_code, share = step.reshape(-1, contexts, step.shape[1]), rows.reshape(-1, contexts, 1)
+    mean = (by_code * share).sum(0) / np.maximum(share.sum(0), 1)
+    found: np.ndarray = (by_code - mean).reshape(step.shape).astype(np.float32)
+    return found
+
+
+def _as_frequent(
+    real: tuple[np.ndarray, np.ndarray], drawn: tuple[np.ndarray, np.ndarray], contexts: int
+) -> np.ndarray:
+    """Return weights of real rows, (n,), with which contexts are as frequent as among those drawn.
+
+    Both are contexts and codes of rows, see `_first_table`.
+    """
+    mine, theirs = (np.bincount(row[code >= 0], minlength=contexts) for row, code in (real, drawn))
+    weight = theirs / np.maximum(mine, 1) * mine.sum() / max(theirs.sum(), 1)
+    found: np.ndarray = np.where(real[1] >= 0, weight[real[0]], 0.0)
+    return found
+
+
+def _first_yes(codec: Codec, name: str) -> int:
+    """Return from which code on the codes of a field are counted as one; 0: each for itself."""
+    if name == "gap":
+        return codec.clock.within.size  # a session begins
+    return 1 if name == SESSION_LABEL or name in codec.value_fields else 0
+
+
+def _first_table(
+    name: str, rows: CountedRows, codec: Codec, contexts: Contexts | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return contexts and codes (n,), -1 = none, of what is counted of a field for all users."""
+    if name in rows.values:
+        value = rows.values[name]
+        return rows.event, np.where(rows.only_labels | (value < 0), -1, value > 0)
+    if contexts is None:
         return rows.before, rows.event
-    value = rows.values[name]
-    return rows.event, np.where(value < 0, -1, (value > 0).astype(np.int64))
+    counted = ~rows.only_labels | (rows.label > 0)
+    if name == "gap":
+        counted = (~rows.only_labels | (rows.label_before > 0)) & (rows.before > 0)
+        context = contexts.of_gap(rows.label_before, rows.before)
+        return context, np.where(counted, rows.begins, -1)
+    if name == SESSION_LABEL:
+        asked = rows.begins & rows.label_to_come
+        return contexts.of_session_label(rows.rows_left), np.where(asked, rows.label > 0, -1)
+    if name == "event":
+        context = contexts.of_event(rows.label, rows.begins, rows.flags, rows.before)
+        return context, np.where(counted, rows.event, -1)
+    context = contexts.of_id(rows.label, rows.event)
+    open_ = codec.rules.allowed[name].sum(1) > 1 if name in codec.rules.allowed else None
+    counted &= True if open_ is None else open_[rows.event]
+    return context, np.where(counted, rows.ids[name], -1)
 
 
 def _table_given(
-    name: str, rows: _Rows, attribute: int, contexts: int
+    name: str, rows: CountedRows, attribute: int, contexts: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the contexts of an attribute's codes, and the codes of a field, -1 = none, (n,)."""
     value = rows.event if name == "event" else rows.values[name]
-    context = rows.attributes[:, attribute] * contexts + _first_table(name, rows)[0]
-    return context, np.where(value > 0, value, -1)
+    context = rows.before if name == "event" else rows.event
+    counted = (value > 0) & ~rows.only_labels
+    return rows.attributes[:, attribute] * contexts + context, np.where(counted, value, -1)
 
 
 def _counts(
@@ -261,7 +317,7 @@ def _step(wanted: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         (counts + FEW * both) / (total + FEW)
         for counts, total in ((wanted, of_wanted), (drawn, of_drawn))
     )
-    known = (wanted > 0) & (of_drawn > 0)
+    known = (both > 0) & (of_wanted > 0) & (of_drawn > 0)
     ratio = np.log(np.where(known, share, 1.0)) - np.log(np.where(known, other, 1.0))
     step: np.ndarray = ratio.clip(-MOST_STEP, MOST_STEP).astype(np.float32)
     return step

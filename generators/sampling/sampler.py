@@ -159,7 +159,7 @@ class FieldRules:
             label_needs={f"label:{k}": codec.label_needs(k).numpy() for k in codec.labels.kinds},
             draw={n: timing.ALL_DRAWS + k for k, n in enumerate(fields)},
             draws=timing.ALL_DRAWS + len(fields),
-            columns=col.VALUES + effects.values + effects.rest,
+            columns=col.VALUES + effects.values + effects.rest + 1,  # the last are the flags
         )
 
 
@@ -201,7 +201,8 @@ class _RowDraw:
         needs = self.rules.effects.needs
         can = np.empty((len(self.row), len(needs)), dtype=np.bool_)
         everyone = np.arange(len(self.row))
-        self.model.chose("flags", everyone, constraints.flags_of(self.state.users))
+        self.row[:, -1] = constraints.flags_of(self.state.users)
+        self.model.chose("flags", everyone, self.row[:, -1])
         constraints.open_events(
             self.state.users, self.row, self.rules.following, self.rules.longest_run, needs, can
         )
@@ -326,10 +327,11 @@ def _collect(
             item=row[:, col.ITEM],
             order_number=row[:, col.ORDER_NUMBER],
             values=row[:, col.VALUES : after],
-            rest=row[:, after:],
+            rest=row[:, after:-1],
             time=row[:, col.TIME],
             is_session_start=row[:, col.IS_SESSION_START] > 0,
             session_label=row[:, col.SESSION_LABEL],
+            flags=row[:, -1],
         ),
         user_attributes,
         torch.from_numpy(arrival),

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from numba import njit
 
-from generators.codec.codec import COPY_ACTION, Codec
+from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
 from generators.codec.parts import (
     ARRIVAL,
     LAST_ROWS,
@@ -32,8 +32,10 @@ from generators.nn.affinity import (
 )
 from generators.nn.network import RowNet, key_of
 from generators.sampling.calibration import AddedBiases, Biases
+from generators.sampling.contexts import Contexts
 from generators.sampling.step_model import draw
 from generators.sequences import feature_layout as layout
+from generators.sequences.feature_layout import Counter
 
 
 class StepDecoder:
@@ -41,7 +43,8 @@ class StepDecoder:
 
     def __init__(self, codec: Codec, net: RowNet, latents: Any, biases: Biases) -> None:
         self.codec, self.net, self.latents = codec, net, latents
-        self.biases = AddedBiases(codec, biases)
+        self.biases, self.contexts = AddedBiases(codec, biases), Contexts(codec)
+        self.rows_left = codec.counter_column(Counter.ROWS_LEFT)
         # The weights themselves: calling a module costs as much as its product where few users are
         # left.
         self.heads: dict[str, tuple[Any, Any]] = {
@@ -145,9 +148,27 @@ class StepDecoder:
             hour_of_week = np.where(hour > 0, (day - 1) * 24 + hour, 0)
             place = self.rhythm[rows] * self.net.cycle.shape[1] + hour_of_week
             _add(logits, np.arange(len(rows)), place[:, None], self.cycle)
+        if name not in self.biases.biases:
+            return logits
         event = self.event[rows] if name in self.codec.value_fields else rows
-        added = self.biases.of(name, event, self.features[rows], self.user_attributes[rows])
+        features, attributes = self.features[rows], self.user_attributes[rows]
+        at = self._context(name, rows)
+        added = self.biases.of(name, event, features, attributes, at=at)
         return logits if added is None else logits + added
+
+    def _context(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Return the contexts (m,) of the biases of a field for `rows` (m,)."""
+        before = self.features[rows, layout.LAST_EVENT]
+        if name == "gap":
+            label = np.maximum(self.features[rows, layout.LAST_SESSION_LABEL] - 1, 0)
+            return self.contexts.of_gap(label, before)
+        if name == SESSION_LABEL:
+            return self.contexts.of_session_label(self.features[rows, self.rows_left])
+        label = self.session_label[rows]
+        if name == "event":
+            return self.contexts.of_event(label, self.begins[rows], self.flags[rows], before)
+        event: np.ndarray = self.event[rows]
+        return self.contexts.of_id(label, event) if name in self.codec.ids else event
 
     def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """See StepModel; takes one matrix product a category."""
@@ -179,7 +200,15 @@ class StepDecoder:
 
     def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
         """See StepModel."""
-        if name == "event":
+        if name == "gap":
+            first = self.features[:, layout.LAST_EVENT] == 0
+            self.begins = first | (code >= self.codec.clock.within.size)
+            self.session_label = np.zeros_like(code)
+        elif name == SESSION_LABEL:
+            self.session_label = code.copy()
+        elif name == "flags":
+            self.flags = code
+        elif name == "event":
             self.event = code.copy()
         if name == "clock":
             _add(self.rows, rows, code + self.clock_offset, self.clock)

@@ -23,6 +23,7 @@ class Row:
     time: torch.Tensor  # ms
     is_session_start: torch.Tensor  # bool
     session_label: torch.Tensor  # of the row's session, 0 = none
+    flags: torch.Tensor  # that any of the user's recent items carries when the event is drawn
 
 
 @dataclass(frozen=True)

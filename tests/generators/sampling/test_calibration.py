@@ -1,4 +1,4 @@
-"""Events follow each other in a network's sample as often as in the log."""
+"""Events, values and labelled sessions come in a sample as often as in the log."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import generators
 from eventlog import EventLog
 from generators.neural_generator import NeuralGenerator
 from generators.sampling.calibration import _step
+from generators.sampling.contexts import Contexts
+from generators.sequences.codes import CART, SEEN
 
 
 def followed(log: EventLog, before: str, after: str) -> float:
@@ -39,16 +41,67 @@ def test_what_was_drawn_too_rarely_is_as_frequent_as_in_the_log() -> None:
     assert calibrated < max(0.06, 0.7 * off())
 
 
+def labelled_log(users: int, labelled: int) -> EventLog:
+    """Return a log in which `labelled` of the users have one fraud, anywhere among their rows."""
+    log = shop_log(users=users, rows=30, seed=4)
+    assert log.labels is not None
+    owner = log.events.set_index("event_id")["user_id"].reindex(log.labels["event_id"])
+    one = log.labels[~owner.duplicated().to_numpy()].iloc[:: users // labelled]
+    return EventLog(events=log.events, labels=one.reset_index(drop=True), manifest=log.manifest)
+
+
+def test_labelled_sessions_that_are_planned_come() -> None:
+    """Of the sessions that users are to have, the network itself lets half come."""
+    log = labelled_log(users=400, labelled=130)
+    fitted = generators.fit(log, model="transformer", seed=1, settings={"epochs": 6})
+    assert isinstance(fitted, NeuralGenerator)
+
+    def labels_of_a_user() -> float:
+        labels = fitted.sample(1_500, seed=2).labels
+        return (0 if labels is None else len(labels)) / 1_500
+
+    assert log.labels is not None
+    real = len(log.labels) / log.events["user_id"].nunique()
+    calibrated = labels_of_a_user()
+    fitted.biases_ = {}
+    assert labels_of_a_user() < 0.6 * real
+    assert 0.65 * real < calibrated < 1.2 * real
+
+
+def test_a_bias_knows_the_cart_and_the_label() -> None:
+    """A session that goes on with an empty cart is another context than one with something in it,
+    one that has a label another than one that has none.
+    """
+    fitted = generators.fit(shop_log(users=60), model="vae", seed=1, settings={"epochs": 1})
+    assert isinstance(fitted, NeuralGenerator)
+    codec, n = fitted.codec_, 8
+    contexts, row = Contexts(codec), np.arange(n)
+    context = contexts.of_event(
+        label=row // 2 % 2,
+        begins=row % 2 > 0,
+        flags=np.where(row >= 4, CART, SEEN),
+        before=np.ones(n, dtype=np.int64),
+    )
+    needs_cart = bool((codec.effects().needs & CART).any())
+    assert len(set(context)) == (8 if needs_cart else 4)
+    assert context.max() < contexts.sizes(codec)["event"]
+
+
 def test_few_rows_say_little() -> None:
     many, few = (_step(n * np.array([[0.9, 0.1]]), n * np.array([[0.5, 0.5]])) for n in (1e4, 2.0))
     np.testing.assert_allclose(many, np.log([[1.8, 0.2]]), atol=0.01)
     assert (np.abs(few) < 0.5 * np.abs(many)).all()
 
 
-def test_what_is_never_drawn_or_never_wanted_has_no_bias() -> None:
-    wanted, drawn = np.array([[5.0, 0.0], [5.0, 5.0]]), np.array([[3.0, 4.0], [0.0, 0.0]])
-    assert _step(wanted, drawn)[0, 1] == 0
-    assert (_step(wanted, drawn)[1] == 0).all()
+def test_what_the_log_never_has_gets_rarer_the_more_rows_say_so() -> None:
+    wanted, drawn = np.array([[1.0, 0.0]]), np.array([[0.8, 0.2]])
+    steps = [_step(n * wanted, n * drawn)[0, 1] for n in (2.0, 5.0, 20.0)]
+    assert 0 > steps[0] > steps[1] > steps[2]
+
+
+def test_contexts_of_which_one_side_has_no_row_have_no_bias() -> None:
+    wanted, drawn = np.array([[5.0, 5.0], [0.0, 0.0]]), np.array([[0.0, 0.0], [3.0, 1.0]])
+    assert (_step(wanted, drawn) == 0).all()
 
 
 def plans_log() -> EventLog:

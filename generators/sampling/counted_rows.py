@@ -1,0 +1,124 @@
+"""Rows of a log or of a sample, as `calibration` counts them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from generators.codec.codec import SESSION_LABEL, Codec
+from generators.codec.coders import Bins
+from generators.codec.parts import N_LABELLED_SESSIONS
+from generators.sequences import codes
+from generators.sequences import feature_layout as layout
+from generators.sequences.encode import EncodedSequences, current_session_label
+from generators.sequences.levels import rows_level
+from generators.sequences.sampled import Sampled
+
+
+class CountedRows(NamedTuple):
+    """Rows of a log or of a sample, in codes, (n,) each."""
+
+    before: np.ndarray  # code + 1 of the event before, 0 = none
+    event: np.ndarray
+    values: dict[str, np.ndarray]  # resolved, 0 = missing, -1 = the row is not asked
+    attributes: np.ndarray  # (n, S) of the rows' users
+    ids: dict[str, np.ndarray]  # how an id relates to earlier ones, -1 = the row is not asked
+    begins: np.ndarray  # bool: a session
+    label: np.ndarray  # of the session
+    label_before: np.ndarray  # of the session of the row before
+    flags: np.ndarray  # that any of the user's recent items carries
+    label_to_come: np.ndarray  # bool: is the user to have another labelled session?
+    rows_left: np.ndarray  # level of the rows to come before the last session
+    only_labels: np.ndarray  # bool: count the row in tables of labelled sessions only
+
+    def and_labelled(self, other: CountedRows) -> CountedRows:
+        """Return these rows and `other` ones, of which only labelled sessions are counted."""
+        other = other._replace(only_labels=np.ones_like(other.only_labels))
+        parts: dict[str, Any] = {}
+        for name in self._fields:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            parts[name] = (
+                {k: np.concatenate([mine[k], theirs[k]]) for k in mine}
+                if isinstance(mine, dict)
+                else np.concatenate([mine, theirs])
+            )
+        return CountedRows(**parts)
+
+
+def rows_of_log(codec: Codec, steps: EncodedSequences) -> CountedRows:
+    """Return the rows of the log."""
+    column = {name: steps.target[:, k].numpy() for k, name in enumerate(steps.names)}
+    rows, features = column["event"] >= 0, steps.features.numpy()
+    values = {}
+    for name in codec.value_fields:
+        code = column[name][rows]
+        known = np.where(
+            code == codes.SAME, features[rows, codec.value_column(name)], code - codes.SAME
+        )
+        values[name] = np.where(code > 0, known, code)
+    owner = np.repeat(np.arange(len(steps)), steps.lengths())[rows]
+    before, attributes = features[rows, layout.LAST_EVENT], steps.user_attributes.numpy()
+    begins = (column["gap"][rows] >= codec.clock.within.size) | (before == 0)
+    label = np.zeros_like(before)
+    if SESSION_LABEL in column:
+        drawn = steps.target[:, steps.names.index(SESSION_LABEL)]
+        label = current_session_label(drawn, steps.features).numpy()[rows]
+    return CountedRows(
+        before,
+        column["event"][rows],
+        values,
+        attributes[owner],
+        {name: column[name][rows] for name in codec.ids},
+        begins,
+        label,
+        np.maximum(features[rows, layout.LAST_SESSION_LABEL] - 1, 0),
+        steps.flags.numpy()[rows],
+        *_to_come(codec, owner, begins, label, attributes),
+        np.zeros(len(owner), dtype=np.bool_),
+    )
+
+
+def rows_of_sample(codec: Codec, sampled: Sampled) -> CountedRows:
+    """Return the rows of a sample."""
+    row, user, attributes = sampled.row, sampled.user.numpy(), sampled.user_attributes.numpy()
+    event, label = row.event.numpy(), row.session_label.numpy()
+    first = np.append(True, user[1:] != user[:-1])
+    begins = row.is_session_start.numpy() | first
+    rest = dict(zip(codec.rest_fields, row.rest.numpy().T, strict=True))
+    return CountedRows(
+        np.where(first, 0, np.append(0, event[:-1] + 1)),
+        event,
+        dict(zip(codec.value_fields, row.values.numpy().T, strict=True)),
+        attributes[user],
+        {name: rest[name] for name in codec.ids},
+        begins,
+        label,
+        np.where(first, 0, np.append(0, label[:-1])),
+        row.flags.numpy(),
+        *_to_come(codec, user, begins, label, attributes),
+        np.zeros(len(user), dtype=np.bool_),
+    )
+
+
+def _to_come(
+    codec: Codec, user: np.ndarray, begins: np.ndarray, label: np.ndarray, attributes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return of rows (n,) of `user` (n,) whether a labelled session is to come, (n,) bool, and the
+    level of the rows to come before the user's last session, (n,) int64.
+    """
+    first, end = (np.searchsorted(user, user, side=side) for side in ("left", "right"))
+    place, to_come = np.arange(len(user)), np.zeros(len(user), dtype=np.bool_)
+    if codec.session_labels:
+        bins = codec.user_attributes[N_LABELLED_SESSIONS]
+        assert isinstance(bins, Bins)
+        code = attributes[user, list(codec.user_attributes).index(N_LABELLED_SESSIONS)]
+        labelled = begins & (label > 0)
+        before: np.ndarray = np.cumsum(labelled) - labelled
+        to_come = before - before[first] < np.nan_to_num(bins.ends()[0])[code]
+    if codec.plans_last:
+        last = np.zeros(len(attributes), dtype=np.int64)
+        np.maximum.at(last, user, np.where(begins, place, 0))
+        end = np.where(last[user] > first, last[user], end)
+    return to_come, rows_level(torch.from_numpy(np.maximum(end - place, 0))).numpy()
