@@ -101,8 +101,9 @@ class MarkovStepModel:
             logits[:, COPIES] += self.odds_of_another * apart
             return logits.numpy()
         if name != "gap":
-            before, event = seen.features.numpy(), seen.event.numpy()
-            added = self.biases.of(name, event, before, seen.attributes.numpy())
+            features, attributes = seen.features.numpy(), seen.attributes.numpy()
+            context = features[:, layout.LAST_EVENT] if name == "event" else seen.event.numpy()
+            added = self.biases.of(name, context, context, features, attributes)
             mine: np.ndarray = self._looked_up(name, seen).numpy()
             return mine if added is None else mine + added
         # codes + 1, 0 = before the first row

@@ -25,7 +25,6 @@ from generators.codec.coders import Values
 from generators.sampling.conditions import with_labelled_sessions
 from generators.sampling.contexts import Contexts
 from generators.sampling.counted_rows import CountedRows, rows_of_log, rows_of_sample
-from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.sampled import Sampled
 from generators.validation import LARGEST_WEIGHT, array
@@ -47,8 +46,6 @@ MOST_CODES = 32  # of an attribute, and of a column whose values are counted by 
 # the event is the code + 1 of the one before (0 = none), that of other fields the code of the
 # event; of a field given an attribute these are the contexts of each of the attribute's codes.
 Biases = Mapping[str, np.ndarray]
-
-
 # biases, users, number of the sample, are the users to have labelled sessions? -> rows
 Draw = Callable[[Biases, int, int, bool], Sampled]
 
@@ -146,27 +143,30 @@ class AddedBiases:
     def of(
         self,
         name: str,
-        event: np.ndarray,
+        context: np.ndarray,
+        given_context: np.ndarray,
         features: np.ndarray,
         user_attributes: np.ndarray,
-        *,
-        at: np.ndarray | None = None,
     ) -> np.ndarray | None:
         """Return what is added to the logits of a field, (m, codes); None: nothing.
 
-        `event` (m,) are the events of the rows, `features` (m, F) those before them,
-        `user_attributes` (m, S) those of their users, and `at` (m,) the contexts of a network.
+        Args:
+            name: of the field.
+            context: (m,) of the rows, of the field's own table.
+            given_context: (m,) of the rows, of its tables by attribute: the code + 1 of the event
+                before for the event, the event for a column.
+            features: (m, F) before the rows.
+            user_attributes: (m, S) of their users.
         """
         if name not in self.biases:
             return None
-        context = features[:, layout.LAST_EVENT] if name == "event" else event
-        out: np.ndarray = self.biases[name][context if at is None else at]
+        out: np.ndarray = self.biases[name][context]
         if name not in self.counted or not self.given:
             return out
         added = np.zeros((len(out), self.counted[name]), dtype=np.float32)
         for attribute, place in self.given.items():
-            contexts = user_attributes[:, place] * _contexts_given(self.codec, name) + context
-            added += self.biases[given(name, attribute)][contexts]
+            contexts = user_attributes[:, place] * _contexts_given(self.codec, name)
+            added += self.biases[given(name, attribute)][contexts + given_context]
         if name != "event":  # missing, the same as before, the values
             same = added[np.arange(len(out)), features[:, self.codec.value_column(name)]]
             added = np.column_stack([np.zeros_like(same), same, added[:, 1:]])

@@ -150,10 +150,9 @@ class StepDecoder:
             _add(logits, np.arange(len(rows)), place[:, None], self.cycle)
         if name not in self.biases.biases:
             return logits
-        event = self.event[rows] if name in self.codec.value_fields else rows
-        features, attributes = self.features[rows], self.user_attributes[rows]
-        at = self._context(name, rows)
-        added = self.biases.of(name, event, features, attributes, at=at)
+        features, context = self.features[rows], self._context(name, rows)
+        given = features[:, layout.LAST_EVENT] if name == "event" else context
+        added = self.biases.of(name, context, given, features, self.user_attributes[rows])
         return logits if added is None else logits + added
 
     def _context(self, name: str, rows: np.ndarray) -> np.ndarray:
