@@ -54,10 +54,10 @@ from generators.validation import Record, array, no_others, weights_of
 
 PRIOR_USERS = 8192  # latents from which the marginals of users' attributes are calibrated
 # CPU seconds on the reference machine, from the benchmark's cells and private fits of `vae`
-# (docs/studies/first-hour-2026-11-29.md, generator-cost-2026-11-29.md): of any fit, and of a row in
-# an epoch.
+# (docs/studies/first-hour-2026-11-29.md, generator-cost-2026-11-29.md): of any fit, of a row before
+# and after training, and of a row in an epoch.
 OPEN_START_S, PRIVATE_START_S = 3.0, 4.0
-ROW_S = 3.0e-5
+ONCE_S, ROW_S = 5.0e-5, 3.0e-5
 
 
 class NeuralGenerator(SequenceGenerator):
@@ -137,7 +137,8 @@ class NeuralGenerator(SequenceGenerator):
         if any(getattr(self, name) != defaults[name].default for name in ("width", "layers")):
             return None
         if not private:
-            return OPEN_START_S + ROW_S * len(log) * epochs_of(self.plan, len(log))
+            epochs = epochs_of(self.plan, len(log))
+            return OPEN_START_S + len(log) * (ONCE_S + ROW_S * epochs)
         if self.private_pace is None:
             return None
         users = log.events["user_id"].value_counts()
