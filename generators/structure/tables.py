@@ -44,6 +44,14 @@ class Tables:
             self.__dict__.pop(name, None)
         self._forget_names()
 
+    def keep_rows(self, rows: np.ndarray) -> None:
+        """Keep these rows of events, (n,) bool, and the names and users that they have."""
+        events = self.events[rows].reset_index(drop=True)
+        for name in ("event", "user_id"):
+            if isinstance(events[name].dtype, pd.CategoricalDtype):
+                events[name] = events[name].cat.remove_unused_categories()
+        self.replace_events(events)
+
     def rename_events(self, rows: np.ndarray, name: str) -> None:
         """Give the event of rows (n,) bool another name."""
         names = pd.Categorical([*self.event_names, name])

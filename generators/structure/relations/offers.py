@@ -70,15 +70,10 @@ class Campaigns(Relation, frozen=True, tag="campaigns", tag_field="kind"):
 
     def reduce(self, tables: Tables) -> None:
         """Take out the rows of offers and redemptions, and the columns that only they have."""
-        events = tables.events[~tables.is_event(self.events())]
-        events = events.reset_index(drop=True)
-        for name in ("event", "user_id"):
-            if isinstance(events[name].dtype, pd.CategoricalDtype):
-                events[name] = events[name].cat.remove_unused_categories()
+        tables.keep_rows(~tables.is_event(self.events()))
         for name in self.own_columns():
-            if name in events and not events[name].notna().any():
-                del events[name]
-        tables.replace_events(events)
+            if name in tables.events and not tables.events[name].notna().any():
+                del tables.events[name]
         for event in self.events():
             tables.roles.pop(event, None)
 

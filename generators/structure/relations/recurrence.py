@@ -60,13 +60,8 @@ class Recurrence(Relation, frozen=True, tag="recurrence", tag_field="kind"):
         found = occurrences_of(tables, self.event, of_item=self.of_item)
         follows = found.followed_by(self.shortest, self.longest)
         kept = ~np.isin(tables.visit, found.visit[follows[follows >= 0]])
-        if kept.all():
-            return
-        events = tables.events[kept].reset_index(drop=True)
-        for name in ("event", "user_id"):
-            if isinstance(events[name].dtype, pd.CategoricalDtype):
-                events[name] = events[name].cat.remove_unused_categories()
-        tables.replace_events(events)
+        if not kept.all():
+            tables.keep_rows(kept)
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """Put the sessions that follow into a sample."""
