@@ -41,6 +41,8 @@ N_RESPONSES = 5
 
 # Flags of a recent item, and what an event of each role does to them.
 SEEN, CART, BOUGHT, EVER, IN_SESSION = 1, 2, 4, 8, 16
+BOUGHT_NOW = BOUGHT | IN_SESSION
+NEEDED = (SEEN, CART, BOUGHT, EVER, BOUGHT_NOW)  # flags that an event may need of its item
 FLAGS_SET: Mapping[str, int] = {
     "view": SEEN,
     "list": SEEN,

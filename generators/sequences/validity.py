@@ -20,9 +20,10 @@ from generators.codec.parts import Pace
 from generators.privacy.queries import PrivateQueries
 from generators.sequences.codes import (
     BOUGHT,
+    BOUGHT_NOW,
     CART,
     EVER,
-    IN_SESSION,
+    NEEDED,
     NO_ITEM,
     SAME,
     SEEN,
@@ -33,8 +34,6 @@ from generators.sequences.levels import least_rows, time_level
 from generators.structure.relations.breaches import SUFFIX, carried
 from generators.structure.tables import Tables
 
-BOUGHT_NOW = BOUGHT | IN_SESSION
-FLAGS = (SEEN, CART, BOUGHT, EVER, BOUGHT_NOW)
 # Role -> flags that its item may have to carry, strictest first; the first that the log never
 # violates is enforced.
 CANDIDATES = {
@@ -71,7 +70,7 @@ def learn_needs(log: EventLog, codec: Codec, queries: PrivateQueries) -> dict[st
     tables.roles = {e: roles.get(e, "other") for e in tables.roles}
     has_item = tables.events["item_id"].notna().to_numpy()
     ends = codec.rules.carts_end
-    there = {f: carried(tables, f, carts_end=ends)[has_item] for f in FLAGS}
+    there = {f: carried(tables, f, carts_end=ends)[has_item] for f in NEEDED}
     name, user = tables.event[has_item], tables.user[has_item]
     if queries.private:
         asked = [(e, f) for e, r in roles.items() for f in CANDIDATES.get(r, ()) if f != BOUGHT_NOW]

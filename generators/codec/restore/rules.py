@@ -6,11 +6,10 @@ import numpy as np
 
 from generators.codec.codec import SESSION_LABEL, Codec
 from generators.codec.parts import Pace, Rules
-from generators.sequences.codes import BOUGHT, CART, EVER, IN_SESSION, SEEN
+from generators.sequences.codes import NEEDED
 from generators.sequences.feature_layout import COUNTER_SIZES, Counter
 from generators.validation import Record
 
-FLAGS = (SEEN, CART, BOUGHT, EVER, BOUGHT | IN_SESSION)
 LONGEST_SESSION_MS = 10**13
 LONGEST_RUN = 10**9  # rows
 
@@ -54,10 +53,10 @@ def read_rules(codec: Codec, part: Record) -> Rules:
 
 def _required_flags(codec: Codec, needs: Record) -> dict[str, int]:
     needs.only((), codec.events.values)
-    flags = {n: needs.integer(n, 1, BOUGHT | IN_SESSION) for n in needs}
+    flags = {n: needs.integer(n, 1, max(NEEDED)) for n in needs}
     for name, flag in flags.items():
-        if flag not in FLAGS:
-            needs.fail(name, f"is {flag}; it must be one of {', '.join(map(str, FLAGS))}")
+        if flag not in NEEDED:
+            needs.fail(name, f"is {flag}; it must be one of {', '.join(map(str, NEEDED))}")
     if len(flags) == codec.events.size - 1:
         needs.fail("", "has every event, so that none could be the first")
     return flags
