@@ -11,6 +11,8 @@ names of modules and persistent buffers are names in saved models.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -297,12 +299,11 @@ class RowNet(UserEncoder):
         tables.append(self.embed_clock)
         if self.embed_item is not None:
             tables.append(self.embed_item)
-        weights = [table.weight for table in tables]
-        weights += [
-            functional.embedding(large[name], self.chosen[key_of(name)].weight, sparse=True)  # type: ignore[arg-type]
-            for name in self.large_chosen
-        ]
-        return torch.cat(weights)  # type: ignore[arg-type]
+        weights: list[Any] = [table.weight for table in tables]
+        for name in self.large_chosen:
+            weight: Any = self.chosen[key_of(name)].weight
+            weights.append(functional.embedding(large[name], weight, sparse=True))
+        return torch.cat(weights)
 
     def sparse_weights(self) -> list[torch.Tensor]:
         """See UserEncoder.sparse_weights."""

@@ -86,7 +86,9 @@ class _FieldLosses(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        of_u, of_table, of_weight, of_bias = (slope.mul_(grads[0]) for slope in ctx.slopes)
+        # they are changed in place: gone back through once, like any graph that is not retained
+        slopes, ctx.slopes = ctx.slopes, ()
+        of_u, of_table, of_weight, of_bias = (slope.mul_(grads[0]) for slope in slopes)
         if len(grads[1]):
             run(_states_backward, grads[1], *ctx.saved_tensors, of_u, of_table)
         return of_u, of_table, of_weight, of_bias, None

@@ -27,7 +27,8 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        return ctx.slope.mul_(grads[0]), None, None
+        slope, ctx.slope = ctx.slope, None  # changed in place: gone back through once
+        return slope.mul_(grads[0]), None, None
 
 
 def cross_entropy(logits: torch.Tensor, code: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
