@@ -160,10 +160,11 @@ class Clock:
         """Return whether each gap starts a new session, (n,) bool."""
         return code >= self.within.size
 
-    def passed(self, code: torch.Tensor) -> torch.Tensor:
-        """Return what has passed with each gap, (n,) int64: see `Passed`."""
-        some = torch.from_numpy(self.gap_ends()[1] > 0)[code]
-        return torch.where(self.starts_session(code), int(Passed.SESSION), some.long())
+    def passed(self) -> np.ndarray:
+        """Return what has passed with each gap code, (size,) int64: see `Passed`."""
+        some = self.gap_ends()[1] > 0
+        begins = np.arange(self.size) >= self.within.size
+        return np.where(begins, int(Passed.SESSION), some.astype(np.int64))
 
     def cycle(self, weekly: np.ndarray) -> torch.Tensor:
         """Return the log of the mean intensity `weekly` (WEEK_HOURS,) where each gap ends.

@@ -60,7 +60,7 @@ class ExpectedLevel:
         return self._level(self.ridge.of(codes)[:, 0].numpy())
 
     def _level(self, expected: np.ndarray) -> Level:
-        return torch.from_numpy(np.searchsorted(self.edges, expected, side="right")), LEVELS
+        return np.searchsorted(self.edges, expected, side="right"), LEVELS
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class HeldOut:
         fold, rows = np.arange(len(code)) % folds, np.zeros(len(code), dtype=np.int64)
         shares, n = list[np.ndarray](), 0
         for k in range(folds):
-            others, mine = (torch.from_numpy(np.flatnonzero(x)) for x in (fold != k, fold == k))
+            others, mine = (np.flatnonzero(x) for x in (fold != k, fold == k))
             learnt = BackoffTable.learn(code[others], _of(levels, others), size, strengths)
             rows[mine] = n + learnt.rows(_of(levels, mine), len(mine))
             shares.append(learnt.share)
@@ -96,7 +96,7 @@ class HeldOut:
         return self.log_share[self.rows[users]]
 
 
-def _of(levels: Sequence[Level], users: torch.Tensor) -> list[Level]:
+def _of(levels: Sequence[Level], users: np.ndarray) -> list[Level]:
     return [(level[users], width) for level, width in levels]
 
 
@@ -153,13 +153,12 @@ class AttributeTables:
                 held_out.append(HeldOut.learn(code, levels, size, choice.strengths, folds))
             if name == OBSERVATION_SPAN:
                 parents[-1], shares[-1] = _that_fit(codec, parents[-1], shares[-1], attributes)
-            own = torch.from_numpy(np.ascontiguousarray(code))
-            earlier += parent_levels(codec, name, own)
+            earlier += parent_levels(codec, name, np.ascontiguousarray(code))
         return cls(codec, parents, shares, expected), held_out
 
     def log_shares(self, k: int, codes: torch.Tensor) -> torch.Tensor:
         """Return the log shares (n, size) of the k-th attribute, given those before, (n, k)."""
-        names, of, table = list(self.codec.user_attributes), codes.T.contiguous(), self.shares[k]
+        names, of, table = list(self.codec.user_attributes), codes.T.numpy(), self.shares[k]
         levels = [
             self.expected[k].of(codes)
             if j == 2 * k
@@ -208,7 +207,7 @@ class AttributeTables:
         parents = [
             record.integers(name, low=0, high=2 * k).tolist() for k, name in enumerate(sizes)
         ]
-        nothing = torch.zeros(0, dtype=torch.int64)
+        nothing = np.zeros(0, dtype=np.int64)
         wide = [w for name in sizes for _, w in parent_levels(codec, name, nothing)]
         shares, expected = list[BackoffTable](), dict[int, ExpectedLevel]()
         for k, size in enumerate(sizes.values()):
@@ -263,10 +262,10 @@ def _that_fit(
     attribute before. `parents` and `table` say how they go together.
     """
     arrival, span = attributes[:, 0], attributes[:, 1]
-    every = torch.arange(codec.user_attributes[ARRIVAL].size)
+    every = np.arange(codec.user_attributes[ARRIVAL].size)
     levels = parent_levels(codec, ARRIVAL, every)
     share = table.share[table.rows([levels[j] for j in parents], len(every))]
-    share = share * codec.spans_that_fit(every).numpy()
+    share = share * codec.spans_that_fit(torch.from_numpy(every)).numpy()
     share /= np.maximum(share.sum(1, keepdims=True), 1e-300)
     before = np.bincount(arrival, minlength=len(every)) / len(arrival)
     wanted = np.bincount(span, minlength=share.shape[1]) / len(span)

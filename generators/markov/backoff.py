@@ -49,7 +49,7 @@ class BackoffTable:
         share = (counts / counts.sum())[None]
         offsets, keys = [0, 1], [np.zeros(1, dtype=np.int64)]
         for depth, (level, width) in enumerate(levels):
-            at = at * width + level.numpy()[asked]
+            at = at * width + level[asked]
             context, first, of, rows = np.unique(
                 at, return_index=True, return_inverse=True, return_counts=True
             )
@@ -78,14 +78,16 @@ class BackoffTable:
         """Return the row of each of `n` contexts, (n,) int64."""
         contexts = np.zeros((len(levels) + 1, n), dtype=np.int64)
         for depth, (level, width) in enumerate(levels):
-            contexts[depth + 1] = contexts[depth] * width + level.numpy()
+            np.multiply(contexts[depth], width, out=contexts[depth + 1])
+            contexts[depth + 1] += level
         out = np.empty(n, dtype=np.int64)
         _find(self.keys, self.offsets, contexts, out)
         return out
 
-    def log_share(self) -> torch.Tensor:
-        """Return the logarithms of the shares, (m, size)."""
-        return torch.log(torch.from_numpy(self.share))
+    def log_share(self) -> np.ndarray:
+        """Return the logarithms of the shares, (m, size) float32."""
+        log: np.ndarray = torch.log(torch.from_numpy(self.share)).numpy()
+        return log
 
 
 def restored_table(

@@ -7,12 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numba import njit
 
 from generators.codec.codec import SESSION_LABEL, Codec
 from generators.markov.conditions import Condition, ContextFeatures
-from generators.markov.contexts import Level, context, depends_on_items, is_open, n_kept
+from generators.markov.contexts import (
+    Level,
+    context,
+    depends_on_items,
+    is_open,
+    levels_of,
+    n_kept,
+    usual_levels,
+)
 from generators.markov.tables import PARTS
 
 SPREADS = "usual spread of "
@@ -35,7 +42,7 @@ class Choice:
 def choose(
     codec: Codec,
     name: str,
-    code: torch.Tensor,
+    code: np.ndarray,
     size: int,
     seen: ContextFeatures,
     known: Sequence[Condition],
@@ -51,16 +58,16 @@ def choose(
     the given one.
     """
     before_event = name in (*PARTS, SESSION_LABEL, "event")
-    asked = _undecided(code, torch.zeros_like(code) if before_event else seen.event)
+    asked = _undecided(code, np.zeros_like(code) if before_event else seen.event)
     asked = asked[:: max(len(asked) // MOST_COUNTED_ROWS, 1)]
-    seen = seen.only(asked, list(seen.drawn))
-    of = code[asked].numpy()
-    usual = len(context(codec, name, seen))
+    seen, of = seen.only(asked), code[asked]
+    usual = len(usual_levels(codec, name))
     open_ = list(range(1, usual))
     open_ += [usual + k for k, c in enumerate(known) if is_open(codec, name, c)]
     strengths = strength * STRENGTHS
     rows = _Rows(of, size, strengths)
-    level = dict(zip([0, *open_], context(codec, name, seen, [0, *open_], known), strict=True))
+    given = context(codec, name, [0, *open_], known)
+    level = dict(zip([0, *open_], levels_of(given, seen), strict=True))
     kept = list(range(1 + depends_on_items(codec, name)))
     levels = list[int]()
     for k in kept[:-1]:
@@ -111,28 +118,28 @@ class _Rows:
         s = float(self.strengths[self.gains(level).argmax()])
         finer = _Rows(self.code, self.size, self.strengths)
         self._told(level, np.array([s]), finer.alone)
-        finer.at = np.unique(self.at * level[1] + level[0].numpy(), return_inverse=True)[1]
+        finer.at = np.unique(self.at * level[1] + level[0], return_inverse=True)[1]
         finer.contexts = _by_context(finer.at)
         return finer, s
 
     def _told(self, level: Level, strengths: np.ndarray, both: np.ndarray) -> np.ndarray:
-        codes, width = level
-        cells = np.zeros((width, self.size))
+        codes, cells = np.ascontiguousarray(level[0]), np.zeros((level[1], self.size))
         told: np.ndarray = _told(
-            *self.contexts, codes.numpy(), self.code, cells, self.alone, strengths, both
+            *self.contexts, codes, self.code, cells, self.alone, strengths, both
         )
         return told
 
 
-def _undecided(code: torch.Tensor, event: torch.Tensor) -> torch.Tensor:
+def _undecided(code: np.ndarray, event: np.ndarray) -> np.ndarray:
     """Return the rows (m,) that are asked, code >= 0, and whose event leaves a choice."""
-    asked = torch.nonzero(code >= 0)[:, 0]
+    asked = np.flatnonzero(code >= 0)
     if len(asked) == 0:
         return asked
     of, at = code[asked], event[asked]
-    size = int(event.max()) + 1
-    low = torch.full((size,), torch.iinfo(torch.int64).max).scatter_reduce(0, at, of, "amin")
-    high = torch.full((size,), -1).scatter_reduce(0, at, of, "amax")
+    low = np.full(int(event.max()) + 1, np.iinfo(np.int64).max)
+    high = np.full(len(low), -1)
+    np.minimum.at(low, at, of)
+    np.maximum.at(high, at, of)
     return asked[(low < high)[at]]
 
 
@@ -183,21 +190,40 @@ def _told(order, begin, level, code, cells, alone, strengths, both):
     `strengths` (k,) to `alone` (n,), what they say without it: a level that tells nothing gains
     nothing. `both` becomes what they say with it by the last strength, where it has (n,) places.
     `cells` (levels, codes) are 0.
+
+    A code that n of m rows have is predicted with (n - 1 + s alone) / (m - 1 + s): the logarithm of
+    the upper part is taken once for these rows, that of the lower part once for the m.
     """
     gain, total = np.zeros(len(strengths)), np.zeros(len(cells))
+    single = 0  # codes that one row has, less levels that one row has
+    first = np.empty(len(code), dtype=np.int64)  # a row of each cell of the context
     for c in range(len(begin) - 1):
-        rows = order[begin[c] : begin[c + 1]]
+        rows, found = order[begin[c] : begin[c + 1]], 0
         for i in rows:
+            if cells[level[i], code[i]] == 0.0:
+                first[found] = i
+                found += 1
             cells[level[i], code[i]] += 1.0
             total[level[i]] += 1.0
-        for i in rows:
-            same, others = cells[level[i], code[i]] - 1.0, total[level[i]] - 1.0
+        for i in first[:found]:
+            count = cells[level[i], code[i]]
+            if count == 1.0:
+                single += 1
+                continue
+            same = (count - 1.0) / alone[i]
             for k in range(len(strengths)):
-                share = (same + strengths[k] * alone[i]) / (others + strengths[k])
-                gain[k] += math.log(share / alone[i])
-                if len(both) > 0:
-                    both[i] = share
-        for i in rows:
+                gain[k] += count * math.log(same + strengths[k])
+        if len(both) > 0:
+            s = strengths[-1]
+            for i in rows:
+                same, others = cells[level[i], code[i]] - 1.0, total[level[i]] - 1.0
+                both[i] = (same + s * alone[i]) / (others + s)
+        for i in first[:found]:
             cells[level[i], code[i]] = 0.0
-            total[level[i]] = 0.0
-    return gain
+            m, total[level[i]] = total[level[i]], 0.0
+            if m == 1.0:
+                single -= 1
+            elif m > 1.0:
+                for k in range(len(strengths)):
+                    gain[k] -= m * math.log(m - 1.0 + strengths[k])
+    return gain + single * np.log(strengths)

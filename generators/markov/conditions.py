@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, fields
+from typing import Any
 
-import torch
+import numpy as np
+
+NOT_READ = np.zeros(0, dtype=np.int64)
 
 
 @dataclass
 class ContextFeatures:
-    """What the contexts of n rows are made of; tensors are (n,) int64 unless noted otherwise."""
+    """What the contexts of n rows are made of; arrays are (n,) int64 unless noted otherwise."""
 
-    features: torch.Tensor  # (n, F): see feature_layout
-    event: torch.Tensor  # code of the row's event
-    passed: torch.Tensor  # since the row before, see `clock.Passed`
-    session_label: torch.Tensor  # of the row's session, 0 = none
-    orders: torch.Tensor  # level of the orders so far
-    size: torch.Tensor  # level of the rows that the user will have
-    attributes: torch.Tensor  # (n, n_attributes): of the user
-    item: torch.Tensor  # code of the row's item
-    response: torch.Tensor  # to the offer that is open at the row, see `codes.NO_OFFER`
-    flags: torch.Tensor  # that any recent item carries
-    copies: torch.Tensor  # level of the items that can be copied, see `copies_level`
-    drawn: dict[str, torch.Tensor]  # codes of fields of the row: see fields_of_row
+    features: np.ndarray  # (n, F): see feature_layout
+    event: np.ndarray  # code of the row's event
+    passed: np.ndarray  # since the row before, see `clock.Passed`
+    session_label: np.ndarray  # of the row's session, 0 = none
+    orders: np.ndarray  # level of the orders so far
+    size: np.ndarray  # level of the rows that the user will have
+    attributes: np.ndarray  # (n, n_attributes): of the user
+    item: np.ndarray  # code of the row's item
+    response: np.ndarray  # to the offer that is open at the row, see `codes.NO_OFFER`
+    flags: np.ndarray  # that any recent item carries
+    copies: np.ndarray  # level of the items that can be copied, see `copies_level`
+    drawn: dict[str, np.ndarray]  # codes of fields of the row: see fields_of_row
 
-    def only(self, index: torch.Tensor, drawn: Sequence[str]) -> ContextFeatures:
-        """Return the rows of `index`, with these fields of the row only."""
-        return ContextFeatures(
-            features=self.features.index_select(0, index),
-            event=self.event.index_select(0, index),
-            passed=self.passed.index_select(0, index),
-            session_label=self.session_label.index_select(0, index),
-            orders=self.orders.index_select(0, index),
-            size=self.size.index_select(0, index),
-            attributes=self.attributes.index_select(0, index),
-            item=self.item.index_select(0, index),
-            response=self.response.index_select(0, index),
-            flags=self.flags.index_select(0, index),
-            copies=self.copies.index_select(0, index),
-            drawn={name: self.drawn[name].index_select(0, index) for name in drawn},
-        )
+    def only(self, index: np.ndarray, reads: Collection[str] | None = None) -> ContextFeatures:
+        """Return the rows of `index`: of all parts, or of those that `reads` names.
+
+        Names are those of the arrays, and `drawn_part` of fields of the row; others are empty.
+        """
+        arrays: dict[str, Any] = {
+            name: getattr(self, name).take(index, 0) if reads is None or name in reads else NOT_READ
+            for name in _ARRAYS
+        }
+        drawn = {
+            name: code.take(index)
+            for name, code in self.drawn.items()
+            if reads is None or drawn_part(name) in reads
+        }
+        return ContextFeatures(**arrays, drawn=drawn)
+
+
+_ARRAYS = [f.name for f in fields(ContextFeatures) if f.name != "drawn"]
+
+
+def drawn_part(name: str) -> str:
+    """Return how `ContextFeatures.only` calls a drawn field of the row."""
+    return f"drawn {name}"
+
+
+@dataclass(frozen=True)
+class Usual:
+    """A level that a field's context has unless others tell more."""
+
+    size: int  # number of codes
+    parts: frozenset[str]  # what it reads, as `ContextFeatures.only` calls it
+    of: Callable[[ContextFeatures], np.ndarray]  # the codes, (n,) int64
+
+    def reads(self) -> Collection[str]:
+        """Return what it reads, as `ContextFeatures.only` calls it."""
+        return self.parts
 
 
 @dataclass(frozen=True)
@@ -54,13 +77,17 @@ class Condition:
     field: str = ""  # field of the row before which it is not known
     own: str = ""  # the only field that may be given it; "" = all
     # where it is a trait of an item, the row's or the feature's: (n_items,) int64 codes
-    table: torch.Tensor | None = None
+    table: np.ndarray | None = None
 
-    def reads(self) -> set[str]:
-        """Return the drawn fields of the row that it reads."""
-        return {self.field} if self.field and self.table is None else set()
+    def reads(self) -> Collection[str]:
+        """Return what it reads, as `ContextFeatures.only` calls it."""
+        if self.attribute >= 0:
+            return {"attributes"}
+        if self.feature >= 0:
+            return {"features"}
+        return {drawn_part(self.field) if self.table is None else "item"}
 
-    def of(self, seen: ContextFeatures) -> torch.Tensor:
+    def of(self, seen: ContextFeatures) -> np.ndarray:
         """Return the codes, (n,) int64."""
         if self.attribute >= 0:
             return seen.attributes[:, self.attribute]

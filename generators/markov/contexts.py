@@ -22,11 +22,10 @@ whether an item is copied how many there are to copy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from generators.codec.clock import Passed
 from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
@@ -38,8 +37,8 @@ from generators.codec.parts import (
     LENGTH,
     OBSERVATION_SPAN,
 )
-from generators.markov.announced import announced, category_before
-from generators.markov.conditions import Condition, ContextFeatures
+from generators.markov.announced import Announced
+from generators.markov.conditions import Condition, ContextFeatures, Usual
 from generators.markov.tables import FRESH_PRICE, PARTS
 from generators.sequences import codes
 from generators.sequences import feature_layout as layout
@@ -51,15 +50,16 @@ POSITIONS = 8  # levels of the position in the session
 SIZES = (16, 64, 256)  # bounds of the levels of a user's number of rows
 CARTS = 2  # levels of the items in the cart: none, some
 IDS_HAD = 3  # levels of how many ids of a column there were: none, one, more
-ORDERS = 4  # levels of the orders so far: 0, 1, 2 or 3, more
+MORE_ORDERS = np.array([1, 3, 7])  # orders so far with which the levels after the first begin
+ORDERS = len(MORE_ORDERS) + 1
 MOST_CODES_ABOUT = 64  # of a condition that a field may be given
 # Attributes that say when and how much: the features say what of them is left.
 TIMES = (ARRIVAL, OBSERVATION_SPAN, LENGTH, LAST_ROWS, LAST_SPAN)
 FLAGS = 16  # levels of the flags that recent items carry; those of the session are not among them
-INSIDE, BEFORE = torch.tensor([1, 2, 3, 5, 10]), torch.tensor([1, 6])  # bounds of numbers of items
+INSIDE, BEFORE = np.array([1, 2, 3, 5, 10]), np.array([1, 6])  # bounds of numbers of items
 MOST_VALUES = 64  # of a column whose last value is part of the context
 
-Level = tuple[torch.Tensor, int]  # (n,) int64 codes, and the number of codes
+Level = tuple[np.ndarray, int]  # (n,) int64 codes, and the number of codes
 Levels = list[Level]  # coarse first
 
 
@@ -79,9 +79,7 @@ def conditions(codec: Codec) -> list[Condition]:
             for k, (name, size) in enumerate(codec.user_attribute_sizes().items())
         ),
         *(
-            Condition(
-                f"item's {name}", int(table.max()) + 1, field="item", table=torch.from_numpy(table)
-            )
+            Condition(f"item's {name}", int(table.max()) + 1, field="item", table=table)
             for name, table in traits.items()
         ),
         *(
@@ -89,7 +87,7 @@ def conditions(codec: Codec) -> list[Condition]:
                 f"last item's {name}",
                 int(table.max()) + 1,
                 feature=layout.LAST_ITEMS,
-                table=torch.from_numpy(table),
+                table=table,
             )
             for name, table in traits.items()
         ),
@@ -113,62 +111,36 @@ def is_open(codec: Codec, name: str, condition: Condition) -> bool:
 
 def context_features(codec: Codec, steps: EncodedSequences) -> ContextFeatures:
     """Return what the contexts of training steps are made of."""
-    column = {n: steps.target[:, k] for k, n in enumerate(steps.names)}
-    before = steps.features[:, layout.LAST_EVENT]
-    session_label = (
-        current_session_label(column[SESSION_LABEL], steps.features)
-        if codec.session_labels
-        else torch.zeros_like(before)
-    )
+    column = {n: steps.target[:, k].numpy() for k, n in enumerate(steps.names)}
+    features, lengths = steps.features.numpy(), steps.lengths()
+    before = features[:, layout.LAST_EVENT]
+    session_label = np.zeros_like(before)
+    if codec.session_labels:
+        drawn = steps.target[:, steps.names.index(SESSION_LABEL)]
+        session_label = current_session_label(drawn, steps.features).numpy()
     bought = purchases(codec)[before]
     # a user's first step has no row before, so none spans two users
-    begins = bought & ~torch.cat([bought.new_zeros(1), bought[:-1]])
-    so_far = begins.long().cumsum(0)
-    start = torch.from_numpy(steps.offsets[:-1])
-    orders = so_far - torch.repeat_interleave(so_far[start], torch.from_numpy(steps.lengths()))
-    passed = passed_before(codec, column["gap"], before)
-    size = torch.repeat_interleave(
-        size_of(codec, steps.user_attributes), torch.from_numpy(steps.lengths())
-    )
-    attributes = torch.repeat_interleave(
-        steps.user_attributes, torch.from_numpy(steps.lengths()), dim=0
-    )
+    begins = bought & ~np.append(False, bought[:-1])
+    so_far = np.cumsum(begins)
+    orders = so_far - np.repeat(so_far[steps.offsets[:-1]], lengths)
+    attributes = steps.user_attributes.numpy()
     return ContextFeatures(
-        features=steps.features,
-        event=column["event"].clamp(min=0),
-        passed=passed,
+        features=features,
+        event=np.maximum(column["event"], 0),
+        passed=passed_before(codec.clock.passed(), column["gap"], before),
         session_label=session_label,
         orders=order_level(orders),
-        size=size,
-        attributes=attributes,
-        item=steps.items,
-        response=response_of(codec, steps.clock),
-        flags=steps.flags,
-        copies=copies_level(steps.known),
-        drawn={name: column[name].clamp(min=0) for name in fields_of_row(codec)},
+        size=np.repeat(size_of(codec, attributes), lengths),
+        attributes=np.repeat(attributes, lengths, axis=0),
+        item=steps.items.numpy(),
+        response=response_of(codec, steps.clock.numpy()),
+        flags=steps.flags.numpy(),
+        copies=copies_level(steps.known.numpy()),
+        drawn={name: np.maximum(column[name], 0) for name in fields_of_row(codec)},
     )
 
 
-def nothing_seen(codec: Codec) -> ContextFeatures:
-    """Return the features of no row at all, from which a context has its widths."""
-    nothing = torch.zeros(0, dtype=torch.int64)
-    return ContextFeatures(
-        features=torch.zeros((0, len(codec.feature_sizes())), dtype=torch.int64),
-        event=nothing,
-        passed=nothing,
-        session_label=nothing,
-        orders=nothing,
-        size=nothing,
-        attributes=torch.zeros((0, len(codec.user_attributes)), dtype=torch.int64),
-        item=nothing,
-        response=nothing,
-        flags=nothing,
-        copies=nothing,
-        drawn=dict.fromkeys(fields_of_row(codec), nothing),
-    )
-
-
-def parent_levels(codec: Codec, name: str, code: torch.Tensor) -> tuple[Level, Level]:
+def parent_levels(codec: Codec, name: str, code: np.ndarray) -> tuple[Level, Level]:
     """Return an attribute (n,) of users as levels of which later ones may be given one.
 
     The first is the attribute as it is, the second is coarser where it is a number.
@@ -177,95 +149,106 @@ def parent_levels(codec: Codec, name: str, code: torch.Tensor) -> tuple[Level, L
     exact = code, coder.size
     if not isinstance(coder, Bins) or coder.size <= COARSE:
         return exact, exact
-    return exact, (torch.from_numpy(coder.ranks() * COARSE // coder.size)[code], COARSE)
+    return exact, ((coder.ranks() * COARSE // coder.size)[code], COARSE)
 
 
-def size_of(codec: Codec, user_attributes: torch.Tensor) -> torch.Tensor:
+def size_of(codec: Codec, user_attributes: np.ndarray) -> np.ndarray:
     """Return the level of the rows that users will have, (n,): below each of SIZES, or more.
 
     `user_attributes` (n, n_attributes) are codes.
     """
     lengths: Any = codec.user_attributes[LENGTH]
     low = np.ceil(np.nan_to_num(lengths.ends()[0], nan=1.0))  # of whole numbers
-    level = np.searchsorted(SIZES, low, side="right")
-    return torch.from_numpy(level)[user_attributes[:, list(codec.user_attributes).index(LENGTH)]]
+    level: np.ndarray = np.searchsorted(SIZES, low, side="right")
+    return level[user_attributes[:, list(codec.user_attributes).index(LENGTH)]]
 
 
-def passed_before(codec: Codec, gap: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+def passed_before(passed: np.ndarray, gap: np.ndarray, before: np.ndarray) -> np.ndarray:
     """Return what has passed before rows, (n,): see `clock.Passed`.
 
-    `gap` (n,) are codes, `before` (n,) the codes + 1 of the events before, 0 at a first row.
+    `passed` is that of each gap, see `Clock.passed`, `gap` (n,) are codes, `before` (n,) the codes
+    + 1 of the events before, 0 at a first row.
     """
-    passed = codec.clock.passed(gap.clamp(min=0))
-    return torch.where(before == 0, int(Passed.SESSION), passed)
+    return np.where(before == 0, int(Passed.SESSION), passed[np.maximum(gap, 0)])
 
 
-def index_of(levels: Levels) -> tuple[torch.Tensor, int]:
+def index_of(levels: Levels) -> tuple[np.ndarray, int]:
     """Return the number of each row's context, (n,), and how many contexts there are.
 
     The last level varies fastest.
     """
-    at, contexts = torch.zeros_like(levels[0][0]), 1
+    at, contexts = np.zeros_like(levels[0][0]), 1
     for level, width in levels:
         at, contexts = at * width + level, contexts * width
     return at, contexts
 
 
-def purchases(codec: Codec) -> torch.Tensor:
+def purchases(codec: Codec) -> np.ndarray:
     """Return whether an event is a purchase, (n_events + 2,) bool, by its code + 1; 0 = start."""
-    return torch.tensor(
-        [False, False] + [codec.roles[e] == "purchase" for e in codec.events.values]
-    )
+    return np.array([False, False] + [codec.roles[e] == "purchase" for e in codec.events.values])
 
 
-def order_level(orders: torch.Tensor) -> torch.Tensor:
-    """Return the level of `orders` (n,), (n,): 0, 1, 2 or 3, more."""
-    return torch.log2(orders.double() + 1).floor().long().clamp(max=ORDERS - 1)
+def order_level(orders: np.ndarray) -> np.ndarray:
+    """Return the level of `orders` (n,), (n,): 0, 1 or 2, 3 to 6, more."""
+    level: np.ndarray = np.searchsorted(MORE_ORDERS, orders, side="right")
+    return level
 
 
 def context(
     codec: Codec,
     name: str,
-    seen: ContextFeatures,
     chosen: Sequence[int] | None = None,
     known: Sequence[Condition] = (),
-) -> Levels:
-    """Return the context of a field in each row; of the usual levels the session label is last.
+) -> list[Usual | Condition]:
+    """Return the context of a field, coarse first; of the usual levels the session label is last.
 
     `chosen` are places among the usual levels, which come first, and the `known` conditions; None
     takes the usual levels.
     """
-    usual = usual_levels(codec, name, seen)
+    usual = usual_levels(codec, name)
     if chosen is None:
-        return usual
-    levels = [
-        usual[k] if k < len(usual) else (known[k - len(usual)].of(seen), known[k - len(usual)].size)
-        for k in chosen
-    ]
+        return [*usual]
+    given = [usual[k] if k < len(usual) else known[k - len(usual)] for k in chosen]
     if name == "category" and codec.rules.usual_category:
         # a search tells more about the category after it than any taste
-        quiet = (announced(codec, seen.features) == 0).long()
-        levels = [
-            (level if k < len(usual) else level * quiet, width)
-            for k, (level, width) in zip(chosen, levels, strict=True)
+        quiet = Announced(codec)
+        given = [
+            level if k < len(usual) else _where_quiet(level, quiet)
+            for k, level in zip(chosen, given, strict=True)
         ]
-    return levels
+    return given
 
 
-def usual_levels(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
+def levels_of(given: Sequence[Usual | Condition], seen: ContextFeatures) -> Levels:
+    """Return the codes of rows in a context, (n,) int64 each, and how many there are."""
+    return [(level.of(seen), level.size) for level in given]
+
+
+def reads_of(given: Sequence[Usual | Condition]) -> set[str]:
+    """Return what a context reads, as `ContextFeatures.only` calls it."""
+    return set[str]().union(*(level.reads() for level in given))
+
+
+def usual_levels(codec: Codec, name: str) -> list[Usual]:
     """Return the usual levels of a field; see above."""
-    levels = _context(codec, name, seen)
+    levels = _usual(codec, name)
     at = 1
-    if depends_on_items(codec, name):
-        by_event = name == "event"
+    if name == "event" and depends_on_items(codec, name):
+        levels.insert(at, _usual_of(FLAGS, {"flags"}, lambda seen: seen.flags % FLAGS))
+        at += 1
+    elif depends_on_items(codec, name):
         copies = (len(INSIDE) + 1) * (len(BEFORE) + 1)
-        levels.insert(at, (seen.flags % FLAGS, FLAGS) if by_event else (seen.copies, copies))
+        levels.insert(at, _usual_of(copies, {"copies"}, lambda seen: seen.copies))
         at += 1
     if answers_offers(codec, name):
         # the gap leads to the row: only the offer that was open before it is known
-        before = seen.features[:, codec.blocks().offer]
-        response = before if name in ("gap", *PARTS) else seen.response
-        levels.insert(at, (response, layout.OFFER_SIZES[0]))
+        before, size = codec.blocks().offer, layout.OFFER_SIZES[0]
+        levels.insert(
+            at,
+            _feature(before, size)
+            if name in ("gap", *PARTS)
+            else _usual_of(size, {"response"}, lambda seen: seen.response),
+        )
     return levels
 
 
@@ -285,23 +268,20 @@ def depends_on_items(codec: Codec, name: str) -> bool:
     )
 
 
-def copies_level(known: torch.Tensor) -> torch.Tensor:
+def copies_level(known: np.ndarray) -> np.ndarray:
     """Return the level of how many items of the session, and from before it, can be copied.
 
     `known` (n, N_COPY_RANKS) are the items of the ranks, 0 = none.
     """
     inside = (known[:, : codes.N_SESSION_RANKS] > 0).sum(1)
     before = (known[:, codes.N_SESSION_RANKS :] > 0).sum(1)
-    inside, before = (
-        torch.bucketize(inside, INSIDE, right=True),
-        torch.bucketize(before, BEFORE, right=True),
-    )
-    return inside * (len(BEFORE) + 1) + before
+    level: np.ndarray = np.searchsorted(INSIDE, inside, side="right") * (len(BEFORE) + 1)
+    return level + np.searchsorted(BEFORE, before, side="right")
 
 
-def response_of(codec: Codec, clock: torch.Tensor) -> torch.Tensor:
+def response_of(codec: Codec, clock: np.ndarray) -> np.ndarray:
     """Return the last of `clock` (n, levels), see `Codec.row_levels`; 0 without campaigns."""
-    return clock[:, -1] if codec.answers_offers else torch.zeros_like(clock[:, 0])
+    return clock[:, -1] if codec.answers_offers else np.zeros_like(clock[:, 0])
 
 
 def answers_offers(codec: Codec, name: str) -> bool:
@@ -309,19 +289,46 @@ def answers_offers(codec: Codec, name: str) -> bool:
     return codec.answers_offers and name in ("gap", *PARTS, "event", COPY_ACTION)
 
 
-def _context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
-    features = seen.features
-    label = (seen.session_label, len(codec.session_labels) + 1)
+def _usual_of(
+    size: int, parts: Collection[str], of: Callable[[ContextFeatures], np.ndarray]
+) -> Usual:
+    return Usual(size, frozenset(parts), of)
 
-    def counter(which: Counter, levels: int) -> tuple[torch.Tensor, int]:
-        return features[:, codec.counter_column(which)].clamp(max=levels - 1), levels
 
-    before = (features[:, layout.LAST_EVENT], codec.events.size + 1)
-    event = (seen.event, codec.events.size)
-    begins = (seen.passed == Passed.SESSION).long()
+def _feature(column: int, size: int) -> Usual:
+    """Return the level of a column of the features."""
+    return _usual_of(size, {"features"}, lambda seen: seen.features[:, column])
+
+
+def _where_quiet(level: Usual | Condition, quiet: Announced) -> Usual:
+    """Return a level that is 0 where a category is announced."""
+    return _usual_of(
+        level.size,
+        {*level.reads(), "features"},
+        lambda seen: level.of(seen) * (quiet.next(seen.features) == 0),
+    )
+
+
+def _usual(codec: Codec, name: str) -> list[Usual]:
+    label = _usual_of(
+        len(codec.session_labels) + 1, {"session_label"}, lambda seen: seen.session_label
+    )
+
+    def counter(which: Counter, levels: int) -> Usual:
+        column = codec.counter_column(which)
+        return _usual_of(
+            levels,
+            {"features"},
+            lambda seen: np.minimum(seen.features[:, column], levels - 1),
+        )
+
+    before = _feature(layout.LAST_EVENT, codec.events.size + 1)
+    event = _usual_of(codec.events.size, {"event"}, lambda seen: seen.event)
     # without a budget fields can be given the gap itself
-    passed = (seen.passed, len(Passed)) if codec.private else (begins, 2)
-    orders = (seen.orders, ORDERS)
+    passed = _usual_of(2, {"passed"}, _begins)
+    if codec.private:
+        passed = _usual_of(len(Passed), {"passed"}, lambda seen: seen.passed)
+    orders = _usual_of(ORDERS, {"orders"}, lambda seen: seen.orders)
     if name == "gap" or name in PARTS:
         return [
             before,
@@ -336,24 +343,38 @@ def _context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
             for c in (Counter.LABELLED_SESSIONS_LEFT, Counter.ROWS_LEFT)
         ]
     if name == "event":
-        return [
-            before,
-            passed,
-            counter(Counter.CART, CARTS),
-            (seen.size, len(SIZES) + 1),
-            orders,
-            label,
-        ]
+        size = _usual_of(len(SIZES) + 1, {"size"}, lambda seen: seen.size)
+        return [before, passed, counter(Counter.CART, CARTS), size, orders, label]
     if name == "category":
-        return [event, (category_before(codec, features), codec.categories.size + 1), label]
+        of = Announced(codec)
+        last = _usual_of(
+            codec.categories.size + 1, {"features"}, lambda seen: of.before(seen.features)
+        )
+        return [event, last, label]
     if name in codec.ids:  # a user's first row is apart: only there is no earlier id to keep to
-        first = begins + (features[:, layout.LAST_EVENT] == 0)
         if codec.private:  # one table holds what matters most: is there an id to keep to
-            had = features[:, codec.id_count_column(name)].clamp(max=IDS_HAD - 1)
-            return [event, (first * IDS_HAD + had, 3 * IDS_HAD), label]
-        return [event, (first, 3), orders, before, label]
-    size = codec.values[name].size if name in codec.values else MOST_VALUES + 1
+            column = codec.id_count_column(name)
+            had = _usual_of(
+                3 * IDS_HAD,
+                {"passed", "features"},
+                lambda seen: (
+                    _first(seen) * IDS_HAD + np.minimum(seen.features[:, column], IDS_HAD - 1)
+                ),
+            )
+            return [event, had, label]
+        return [event, _usual_of(3, {"passed", "features"}, _first), orders, before, label]
+    size_of_value = codec.values[name].size if name in codec.values else MOST_VALUES + 1
     # "the same as before" means something only where the value before is known
-    if size <= MOST_VALUES:
-        return [event, passed, (features[:, codec.value_column(name)], size), label]
+    if size_of_value <= MOST_VALUES:
+        return [event, passed, _feature(codec.value_column(name), size_of_value), label]
     return [event, before, passed, label]
+
+
+def _begins(seen: ContextFeatures) -> np.ndarray:
+    """Return whether a session begins, (n,) int64."""
+    return (seen.passed == Passed.SESSION).astype(np.int64)
+
+
+def _first(seen: ContextFeatures) -> np.ndarray:
+    """Return 2 at a user's first row, 1 at that of another session, 0 else, (n,) int64."""
+    return _begins(seen) + (seen.features[:, layout.LAST_EVENT] == 0)

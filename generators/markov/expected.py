@@ -8,11 +8,11 @@ all (`generators.markov.trees`) is one level, however many they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from generators.codec.codec import COPY_ACTION, Codec
 from generators.codec.coders import Bins
@@ -28,7 +28,6 @@ LEVELS, COARSE_LEVELS = 32, 8  # of the expected number, with equally many rows
 FEWEST_ROWS = 400  # with a magnitude, before anything is expected
 MOST_COUNTED_ROWS = 40_000  # from which it is learnt what to expect
 _NONE = np.zeros(0, dtype=np.int64)
-NO_EDGES = torch.zeros(0)
 NO_TREES = Trees(_NONE, _NONE, _NONE, _NONE, _NONE, np.zeros(0, dtype=np.float32))
 
 
@@ -52,7 +51,8 @@ class Expected(Condition):
 
     hints: tuple[Condition, ...] = ()  # what the trees read, column by column
     trees: Trees = NO_TREES
-    edges: torch.Tensor = NO_EDGES  # (size - 1,) float32 between the levels
+    # (size - 1,) float32 between the levels
+    edges: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.float32))
 
     @classmethod
     def made(cls, own: str, known: Sequence[Condition], of: Expectation) -> list[Condition]:
@@ -65,19 +65,20 @@ class Expected(Condition):
                 own=own,
                 hints=tuple(known[k] for k in of.columns.tolist()),
                 trees=of.trees,
-                edges=torch.from_numpy(np.ascontiguousarray(of.edges[step - 1 :: step])),
+                edges=np.ascontiguousarray(of.edges[step - 1 :: step]),
             )
             for which, step in steps.items()
         ]
 
-    def reads(self) -> set[str]:
+    def reads(self) -> Collection[str]:
         """See Condition."""
-        return {field for condition in self.hints for field in condition.reads()}
+        return {part for condition in self.hints for part in condition.reads()}
 
-    def of(self, seen: ContextFeatures) -> torch.Tensor:
+    def of(self, seen: ContextFeatures) -> np.ndarray:
         """See Condition."""
-        codes = torch.stack([condition.of(seen) for condition in self.hints], 1)
-        return torch.searchsorted(self.edges, torch.from_numpy(self.trees.predict(codes.numpy())))
+        codes = np.stack([condition.of(seen) for condition in self.hints], 1)
+        level: np.ndarray = np.searchsorted(self.edges, self.trees.predict(codes))
+        return level
 
 
 def expected_fields(codec: Codec) -> list[str]:
@@ -93,7 +94,7 @@ def expected_fields(codec: Codec) -> list[str]:
 def learn_expected(
     codec: Codec,
     name: str,
-    code: torch.Tensor,
+    code: np.ndarray,
     seen: ContextFeatures,
     known: Sequence[Condition],
 ) -> Expectation | None:
@@ -102,15 +103,14 @@ def learn_expected(
     `code` (n,) are the codes of the field, -1 = not asked.
     """
     values = _values(codec, name)
-    has = torch.from_numpy(np.append(np.isfinite(values), False))[code]
-    rows = torch.nonzero(has)[:, 0]
+    rows = np.flatnonzero(np.append(np.isfinite(values), False)[code])
     rows = rows[:: max(len(rows) // MOST_COUNTED_ROWS, 1)]
     open_ = [k for k, condition in enumerate(known) if is_open(codec, name, condition)]
     if len(rows) < FEWEST_ROWS or not open_:
         return None
-    mine = seen.only(rows, list(seen.drawn))
-    codes = torch.stack([known[k].of(mine) for k in open_], 1).numpy()
-    learnt = learn_trees(codes, values[code[rows].numpy()])
+    mine = seen.only(rows)
+    codes = np.stack([known[k].of(mine) for k in open_], 1)
+    learnt = learn_trees(codes, values[code[rows]])
     if learnt is None:
         return None
     columns, trees = learnt

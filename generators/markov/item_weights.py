@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from numba import njit
 
 from generators.codec.codec import COPY_ACTION, Codec
@@ -51,8 +50,8 @@ def learn_items(
     before = steps.features[:, layout.LAST_ITEMS].numpy()
     tables = learn_successors(user[fresh], before[fresh], item[fresh], known.category, most=most)
     strength = learn_strength(Chain(codec, chain), user, rows, before, fresh, least=least)
-    action = steps.target[:, steps.names.index(COPY_ACTION)]
-    other = learn_odds_of_another(codec, steps.features, steps.known, action)
+    action = steps.target[:, steps.names.index(COPY_ACTION)].numpy()
+    other = learn_odds_of_another(codec, steps.features.numpy(), steps.known.numpy(), action)
     numbers = {"strength": strength, "odds_of_another": other}
     return chain, tables | {n: np.array([x], dtype=np.float32) for n, x in numbers.items()}
 
@@ -166,11 +165,11 @@ class Chain:
     def weights(
         self,
         category: np.ndarray,
-        features: torch.Tensor,
+        before: np.ndarray,
         rows: np.ndarray,
         lift: np.ndarray | None,
     ) -> np.ndarray:
-        """Return `StepModel.item_weights`, given the features (m, F) of `rows` (m,).
+        """Return `StepModel.item_weights`, given the items `before` (m,) those of `rows` (m,).
 
         `lift` (m, levels) is how much likelier than usual a fresh item of each price level is. The
         chain reads neither: `Successors` does.
@@ -237,13 +236,12 @@ class Successors(Chain):
     def weights(
         self,
         category: np.ndarray,
-        features: torch.Tensor,
+        before: np.ndarray,
         rows: np.ndarray,
         lift: np.ndarray | None,
     ) -> np.ndarray:
         """See Chain."""
         out = self.shares(category, self.earlier(category, rows))
-        before = features[:, layout.LAST_ITEMS].numpy()
         own = category == self.category[before]
         others = self.share[category] / (1 - self.share[self.category[before]]).clip(1e-9)
         rest = np.where(own, self.rest[before, 0], self.rest[before, 1] * others)

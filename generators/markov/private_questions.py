@@ -26,12 +26,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from generators.codec.codec import SESSION_LABEL, Codec
 from generators.codec.parts import ARRIVAL, LENGTH, N_LABELLED_SESSIONS, OBSERVATION_SPAN
 from generators.markov.conditions import ContextFeatures
-from generators.markov.contexts import SIZES, context, index_of
+from generators.markov.contexts import SIZES, index_of, levels_of, usual_levels
 from generators.markov.label_chain import Visits
 from generators.privacy.counts import Answers, Question, Rows, Tables, given_rows
 from generators.privacy.pairs import Pairs
@@ -146,7 +145,7 @@ class PrivateQuestions:
     tables: Tables
     owner: np.ndarray
     seen: ContextFeatures
-    column: dict[str, torch.Tensor]
+    column: dict[str, np.ndarray]
     visits: Visits
     pairs: Pairs
 
@@ -176,7 +175,7 @@ class PrivateQuestions:
             shares (n_events,) of events in the rows of a typical user.
         """
         n_events, n_sizes = self.codec.events.size, len(SIZES) + 1
-        size, event = self.seen.size.numpy(), self.seen.event.numpy()
+        size, event = self.seen.size, self.seen.event
         there = event > 0
         question = Question(
             SHARES,
@@ -193,7 +192,7 @@ class PrivateQuestions:
         total = np.maximum(found.sum(0), 0.0)
         share = np.where(total > HIDDEN * noise, total, total / 2) + 1e-9
         return (
-            before[size, self.seen.features[:, layout.LAST_EVENT].numpy()],
+            before[size, self.seen.features[:, layout.LAST_EVENT]],
             weight[size, event],
             share / share.sum(),
         )
@@ -206,8 +205,8 @@ class PrivateQuestions:
         codec, weight = self.codec, weight_of(self.codec, name)
         if name == "item":
             size, item = codec.items.size, self.column["item"]
-            fresh = (item >= 0).numpy()
-            rows, heavy = (self.owner[fresh], item.numpy()[fresh], None), WEIGHTS[ITEM_PAIRS]
+            fresh = item >= 0
+            rows, heavy = (self.owner[fresh], item[fresh], None), WEIGHTS[ITEM_PAIRS]
             pairs = self.pairs
             return [
                 Question("item", size, given_rows(rows), math.sqrt(weight)),
@@ -220,7 +219,7 @@ class PrivateQuestions:
         given = [*labelled_levels(codec, name), LABEL]
         if name.startswith("label:"):
             return [self._question(labelled_table(name), name, (LABEL, 0), LABELLED, votes=True)]
-        n_levels = len(context(codec, name, self.seen)) - 1
+        n_levels = len(usual_levels(codec, name)) - 1
         tables = [
             self._question(coarse_table(name), name, range(coarse_levels(codec, name)), weight)
         ]
@@ -243,18 +242,19 @@ class PrivateQuestions:
         With `votes` it is about labelled sessions, otherwise about those without a label.
         """
         size = self.codec.fields()[name]
-        levels = context(self.codec, name, self.seen)
-        n = math.prod(levels[k][1] for k in at)
+        given = usual_levels(self.codec, name)
+        n = math.prod(given[k].size for k in at)
 
         def rows() -> Rows:
-            code, levels = self.column[name], context(self.codec, name, self.seen)
+            code = self.column[name]
             # of session labels the first level is how many are to come
-            label = levels[0 if name == SESSION_LABEL else LABEL][0]
-            asked = ((code >= 0) & ((label > 0) == votes)).numpy()
+            label = given[0 if name == SESSION_LABEL else LABEL].of(self.seen)
+            asked = (code >= 0) & ((label > 0) == votes)
             if name in self.codec.rules.allowed:  # what its event decides need not be learnt
                 open_to = self.codec.rules.allowed[name].sum(1) > 1
-                asked &= open_to[self.seen.event.numpy()]
-            cell = (index_of([levels[k] for k in at])[0] * size + code).numpy()[asked]
+                asked &= open_to[self.seen.event]
+            levels = levels_of([given[k] for k in at], self.seen)
+            cell = (index_of(levels)[0] * size + code)[asked]
             weights = self.after if name in ("event", "gap") else self.own
             return self.owner[asked], cell, None if votes else weights[asked]
 

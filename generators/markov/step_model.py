@@ -8,17 +8,18 @@ import numpy as np
 import torch
 
 from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
-from generators.markov.announced import COPIES, of_another_category
+from generators.markov.announced import COPIES, Announced
 from generators.markov.attributes import AttributeTables
 from generators.markov.backoff import BackoffTable
-from generators.markov.conditions import Condition, ContextFeatures
+from generators.markov.conditions import Condition, ContextFeatures, drawn_part
 from generators.markov.contexts import (
     context,
     copies_level,
-    nothing_seen,
+    levels_of,
     order_level,
     passed_before,
     purchases,
+    reads_of,
     response_of,
     size_of,
 )
@@ -28,6 +29,7 @@ from generators.sampling.calibration import AddedBiases, Biases
 from generators.sequences import feature_layout as layout
 
 HOURS_A_DAY = 24
+OF_BIASES = {"features", "attributes", "event"}  # what the biases of a field read
 
 
 class MarkovStepModel:
@@ -45,141 +47,131 @@ class MarkovStepModel:
         biases: Biases,
     ) -> None:
         self.codec, self.tables_of_attributes = codec, attributes
-        self.given, self.known = given, known
-        # fields of the row that each field is given
-        nothing = nothing_seen(codec)
-        self.needs: dict[str, list[str]] = {}
-        for name, chosen in given.items():
-            usual = len(context(codec, name, nothing))
-            more = [self.known[k - usual] for k in chosen if k >= usual]
-            self.needs[name] = sorted(set[str]().union(*(c.reads() for c in more)))
-        self.kept = {field for fields in self.needs.values() for field in fields}
+        self.given = {n: context(codec, n, chosen, known) for n, chosen in given.items()}
+        # parts of a row that each field is given
+        self.reads = {n: reads_of(levels) | OF_BIASES for n, levels in self.given.items()}
+        parts = set[str]().union(*self.reads.values())
+        self.kept = {name for name in codec.fields() if drawn_part(name) in parts}
         self.shares = shares
         self.log = {name: table.log_share() for name, table in shares.items()}
-        self.items, self.odds_of_another = items, odds_of_another
-        self.biases = AddedBiases(codec, biases)
-        self.cycle = codec.weekly_cycles()
-        self.purchases = purchases(codec)
+        self.lift: np.ndarray | None = None  # of price levels of fresh items, as `log` has them
+        if FRESH_PRICE in shares:
+            usual = torch.from_numpy(shares[FRESH_PRICE].share[0]).clamp(min=1e-9)
+            self.lift = (torch.from_numpy(self.log[FRESH_PRICE]).exp() / usual).numpy()
+        self.items, self.odds_of_another = items, np.float32(odds_of_another)
+        self.biases, self.announced = AddedBiases(codec, biases), Announced(codec)
+        self.cycle = codec.weekly_cycles().numpy()
+        self.purchases, self.passed = purchases(codec), codec.clock.passed()
 
     def begin(
         self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None
     ) -> torch.Tensor:
         """See StepModel."""
-        self.features = torch.zeros((users, 0), dtype=torch.int64)
         self.items.begin(users)
-        zero, no = torch.zeros(users).long(), torch.zeros(users).bool()
-        self.event, self.passed, self.session_label = zero, zero, zero
-        self.orders, self.level, self.bought = zero, zero, no
-        attributes = self.tables_of_attributes.draw(users, generator, allowed)
-        self.size = size_of(self.codec, attributes)
-        self.attributes, self.item, self.response = attributes, zero, zero
-        self.drawn: dict[str, torch.Tensor] = {}
-        self.rhythm = torch.from_numpy(self.codec.rhythms_of(attributes))
-        return attributes
+        zero = np.zeros(users, dtype=np.int64)
+        self.orders, self.bought = zero, np.zeros(users, dtype=np.bool_)
+        drawn = self.tables_of_attributes.draw(users, generator, allowed)
+        attributes = drawn.numpy()
+        self.seen = ContextFeatures(
+            features=np.zeros((users, 0), dtype=np.int64),
+            event=zero,
+            passed=zero,
+            session_label=zero,
+            orders=zero,
+            size=size_of(self.codec, attributes),
+            attributes=attributes,
+            item=zero,
+            response=zero,
+            flags=zero,
+            copies=zero,
+            drawn={},
+        )
+        self.rhythm = self.codec.rhythms_of(drawn)
+        return drawn
 
     def step(self, features: np.ndarray) -> None:
         """See StepModel."""
-        self.features = torch.from_numpy(features)
-        bought = self.purchases[self.features[:, layout.LAST_EVENT]]
+        seen, nothing = self.seen, np.zeros(len(features), dtype=np.int64)
+        bought = self.purchases[features[:, layout.LAST_EVENT]]
         self.orders, self.bought = self.orders + (bought & ~self.bought), bought
-        self.level = order_level(self.orders)
-        self.event = torch.zeros(len(features), dtype=torch.int64)
-        self.flags = self.copies = self.passed = self.event
-        self.session_label = (self.features[:, layout.LAST_SESSION_LABEL] - 1).clamp(min=0)
-        # a first row has no gap
-        self.drawn = {"gap": torch.zeros(len(features), dtype=torch.int64)}
+        seen.features, seen.orders = features, order_level(self.orders)
+        seen.event = seen.flags = seen.copies = seen.passed = nothing
+        seen.session_label = np.maximum(features[:, layout.LAST_SESSION_LABEL] - 1, 0)
+        seen.drawn = {}
 
     def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
         """See StepModel."""
-        index = torch.from_numpy(rows)
-        seen = self._seen()
-        if len(rows) < len(self.event):
-            seen = seen.only(index, self.needs.get(name, []))
-        if name == COPY_ACTION and self.odds_of_another != 0.0:
-            logits = self._looked_up(name, seen)
-            apart = of_another_category(self.codec, self.features[index], self.recent[index])
-            logits[:, COPIES] += self.odds_of_another * apart
-            return logits.numpy()
-        if name != "gap":
-            features, attributes = seen.features.numpy(), seen.attributes.numpy()
-            context = features[:, layout.LAST_EVENT] if name == "event" else seen.event.numpy()
-            added = self.biases.of(name, context, context, features, attributes)
-            mine: np.ndarray = self._looked_up(name, seen).numpy()
-            return mine if added is None else mine + added
+        if name == "gap":
+            return self._gap_logits(rows)
+        seen = self._seen(name, rows)
+        logits = self.log[name][self._looked_up(name, seen)]
+        if name == COPY_ACTION:
+            if self.odds_of_another != 0.0:
+                apart = self.announced.others(seen.features, self.recent[rows])
+                logits[:, COPIES] += self.odds_of_another * apart
+            return logits
+        at = seen.features[:, layout.LAST_EVENT] if name == "event" else seen.event
+        added = self.biases.of(name, at, at, seen.features, seen.attributes)
+        return logits if added is None else logits + added
+
+    def _gap_logits(self, rows: np.ndarray) -> np.ndarray:
         # codes + 1, 0 = before the first row
-        hour = self.features[index, layout.LAST_HOUR]
-        weekday = self.features[index, layout.LAST_WEEKDAY]
-        hour_of_week = torch.where(hour > 0, (weekday - 1) * HOURS_A_DAY + hour, 0)
-        cycle = self.cycle[self.rhythm[index], hour_of_week]
+        hour = self.seen.features[rows, layout.LAST_HOUR]
+        weekday = self.seen.features[rows, layout.LAST_WEEKDAY]
+        hour_of_week = np.where(hour > 0, (weekday - 1) * HOURS_A_DAY + hour, 0)
+        cycle = self.cycle[self.rhythm[rows], hour_of_week]
         if self.codec.private:
-            return (self._looked_up(name, seen) + cycle).numpy()
-        parts = {part: self._looked_up(part, seen) for part in PARTS if part in self.shares}
-        return joined(self.codec, parts, cycle).numpy()
+            return self.log["gap"][self._looked_up("gap", self._seen("gap", rows))] + cycle
+        parts = {
+            part: torch.from_numpy(self.log[part][self._looked_up(part, self._seen(part, rows))])
+            for part in PARTS
+            if part in self.shares
+        }
+        return joined(self.codec, parts, torch.from_numpy(cycle)).numpy()
 
-    def _seen(self) -> ContextFeatures:
-        """Return what the contexts of all users' rows are made of."""
-        return ContextFeatures(
-            self.features,
-            self.event,
-            self.passed,
-            self.session_label,
-            self.level,
-            self.size,
-            self.attributes,
-            self.item,
-            self.response,
-            self.flags,
-            self.copies,
-            self.drawn,
-        )
+    def _seen(self, name: str, rows: np.ndarray) -> ContextFeatures:
+        """Return what the context of a field is made of in `rows`, at the least."""
+        seen = self.seen
+        return seen if len(rows) == len(seen.event) else seen.only(rows, self.reads[name])
 
-    def _looked_up(self, name: str, seen: ContextFeatures) -> torch.Tensor:
-        """Return the logits of a table, (n, size), in the contexts of `seen`."""
-        levels = context(self.codec, name, seen, self.given[name], self.known)
-        return self.log[name][torch.from_numpy(self.shares[name].rows(levels, len(seen.event)))]
+    def _looked_up(self, name: str, seen: ContextFeatures) -> np.ndarray:
+        """Return the rows of a field's table in the contexts of `seen`, (n,)."""
+        return self.shares[name].rows(levels_of(self.given[name], seen), len(seen.event))
 
     def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """See StepModel."""
         lift = None
-        if FRESH_PRICE in self.shares:
-            index = torch.from_numpy(rows)
-            seen = self._seen().only(index, self.needs[FRESH_PRICE])
-            usual = torch.from_numpy(self.shares[FRESH_PRICE].share[0])
-            lift = (self._looked_up(FRESH_PRICE, seen).exp() / usual.clamp(min=1e-9)).numpy()
-        return self.items.weights(category, self.features[rows], rows, lift)
+        if self.lift is not None:
+            seen = self.seen.only(rows, self.reads[FRESH_PRICE])
+            lift = self.lift[self._looked_up(FRESH_PRICE, seen)]
+        before = self.seen.features[rows, layout.LAST_ITEMS]
+        return self.items.weights(category, before, rows, lift)
 
     def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
         """See StepModel."""
+        seen = self.seen
         if name == "gap":
-            before = self.features[:, layout.LAST_EVENT]
-            self.passed = passed_before(self.codec, torch.from_numpy(code), before)
+            seen.passed = passed_before(self.passed, code, seen.features[:, layout.LAST_EVENT])
         elif name == "clock":
-            self.response = response_of(self.codec, torch.from_numpy(code))
+            seen.response = response_of(self.codec, code)
         elif name == "flags":
-            self.flags = torch.from_numpy(code)
+            seen.flags = code
         elif name == "recent items":
-            self.recent = torch.from_numpy(code.astype(np.int64))
-            self.copies = copies_level(self.recent)
+            self.recent = code
+            seen.copies = copies_level(code)
         elif name == SESSION_LABEL:
-            self.session_label = torch.from_numpy(code)
+            seen.session_label = code
         elif name == "event":
-            self.event = torch.from_numpy(code)
+            seen.event = code
         elif name == "item":
-            self.item = torch.from_numpy(code)
+            seen.item = code
             self.items.chose(code)
         if name in self.kept:
-            self.drawn[name] = torch.from_numpy(code.copy())
+            seen.drawn[name] = code.copy()
 
     def keep(self, rows: np.ndarray) -> None:
         """See StepModel."""
-        index = torch.from_numpy(rows)
         self.items.keep(rows)
-        self.features, self.event = self.features[index], self.event[index]
-        self.passed = self.passed[index]
-        self.session_label = self.session_label[index]
-        self.orders, self.bought = self.orders[index], self.bought[index]
-        self.level, self.size = self.level[index], self.size[index]
-        self.attributes, self.item = self.attributes[index], self.item[index]
-        self.response = self.response[index]
-        self.flags = self.copies = torch.zeros_like(self.event)
-        self.rhythm = self.rhythm[index]
+        self.seen = self.seen.only(rows)
+        self.orders, self.bought = self.orders[rows], self.bought[rows]
+        self.rhythm = self.rhythm[rows]

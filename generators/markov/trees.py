@@ -24,6 +24,7 @@ MOST_COLUMNS = 12
 HELD_OUT = 4  # one block in four says when boosting ends
 BLOCK = 256  # adjacent rows, so that most users are on one side
 LEAST_SHARE = 5e-3  # of the variance of rows held out, which must be explained
+TOGETHER = 256  # rows that go down a tree one after another, so that it stays at hand
 MOST_BOUND, MOST_VALUE = 10**6, 1e9  # of a file
 SETTINGS: dict[str, Any] = {
     "objective": "l2",
@@ -141,9 +142,11 @@ def restored_trees(arrays: Mapping[str, np.ndarray], prefix: str, *, columns: in
 @njit(cache=True)
 def _sum(codes, roots, column, bound, left, right, value):
     out = np.zeros(len(codes), dtype=np.float32)
-    for i in range(len(codes)):
-        for node in roots:
-            while column[node] >= 0:
-                node = left[node] if codes[i, column[node]] <= bound[node] else right[node]
-            out[i] += value[node]
+    for begin in range(0, len(codes), TOGETHER):
+        for root in roots:
+            for i in range(begin, min(begin + TOGETHER, len(codes))):
+                node = root
+                while column[node] >= 0:
+                    node = left[node] if codes[i, column[node]] <= bound[node] else right[node]
+                out[i] += value[node]
     return out

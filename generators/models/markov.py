@@ -38,7 +38,14 @@ from generators.markov.attributes import AttributeTables
 from generators.markov.backoff import BackoffTable, restored_table
 from generators.markov.choice import MOST_LEVELS, choose
 from generators.markov.conditions import Condition, ContextFeatures
-from generators.markov.contexts import conditions, context, context_features, is_open, nothing_seen
+from generators.markov.contexts import (
+    conditions,
+    context,
+    context_features,
+    is_open,
+    levels_of,
+    usual_levels,
+)
 from generators.markov.expected import (
     Expectation,
     Expected,
@@ -127,7 +134,7 @@ class Markov(SequenceGenerator):
 
     def _learn(self, steps: EncodedSequences, *, seed: int, ledger: PrivacyLedger) -> None:
         codec, attributes = self.codec_, steps.user_attributes.numpy()
-        column = {n: steps.target[:, k] for k, n in enumerate(steps.names)}
+        column = {n: steps.target[:, k].numpy() for k, n in enumerate(steps.names)}
         owner = np.repeat(np.arange(len(steps)), steps.lengths())
         seen = context_features(codec, steps)
         self.shares_: dict[str, BackoffTable] = {}
@@ -139,9 +146,11 @@ class Markov(SequenceGenerator):
             visits = Visits.of(owner, steps.items.numpy() - 1)
             self._learn_privately(seen, column, owner, visits, attributes, ledger)
             return
-        self._learn_fields(seen, column | part_codes(codec, column["gap"], steps.features))
+        gap = steps.target[:, steps.names.index("gap")]
+        parts = {n: code.numpy() for n, code in part_codes(codec, gap, steps.features).items()}
+        self._learn_fields(seen, column | parts)
         self.chain_, self.tables_ = learn_items(
-            codec, steps, owner, column["item"].numpy(), most=self.successors, least=self.strength
+            codec, steps, owner, column["item"], most=self.successors, least=self.strength
         )
         self.attributes_ = AttributeTables.learn(codec, attributes, strength=self.strength)
         self.biases_ = calibrate_fields(codec, steps, partial(self._pilot, seed), network=False)
@@ -156,7 +165,7 @@ class Markov(SequenceGenerator):
     def _learn_privately(
         self,
         seen: ContextFeatures,
-        column: dict[str, torch.Tensor],
+        column: dict[str, np.ndarray],
         owner: np.ndarray,
         visits: Visits,
         attributes: np.ndarray,
@@ -172,7 +181,7 @@ class Markov(SequenceGenerator):
         answers, events = questions.ask(asked, clip_quantile=self.clip_quantile)
         private = PrivateTables(codec, answers, self.field_marginals_ | {"event": events})
         for name in table_sizes(codec):
-            widths = [w for _, w in context(codec, name, seen)]
+            widths = [level.size for level in usual_levels(codec, name)]
             self.given_[name] = list(range(len(widths)))
             self.shares_[name] = BackoffTable.dense(private.learn(name, widths), len(widths))
         counts, noise = answers["item"]
@@ -181,12 +190,12 @@ class Markov(SequenceGenerator):
         )
         self._learn_private_attributes(answers)
 
-    def _learn_fields(self, seen: ContextFeatures, column: dict[str, torch.Tensor]) -> None:
+    def _learn_fields(self, seen: ContextFeatures, column: dict[str, np.ndarray]) -> None:
         """Learn the table of each field and part of the gap, of codes (n,), in chosen contexts."""
         codec, sizes = self.codec_, table_sizes(self.codec_)
         if FRESH_PRICE in sizes:
-            level, item = torch.from_numpy(codec.items.habits["price"]), column["item"]
-            column[FRESH_PRICE] = torch.where(item > 0, level[item.clamp(min=0)], -1)
+            level, item = codec.items.habits["price"], column["item"]
+            column[FRESH_PRICE] = np.where(item > 0, level[np.maximum(item, 0)], -1)
         known = self._known()
         for name in expected_fields(codec):
             found = learn_expected(codec, name, column[name], seen, known)
@@ -196,9 +205,9 @@ class Markov(SequenceGenerator):
         for name, size in sizes.items():
             code = column[name]
             choice = choose(codec, name, code, size, seen, known, strength=self.strength)
-            levels = context(codec, name, seen, choice.levels, known)
+            levels = levels_of(context(codec, name, choice.levels, known), seen)
             self.given_[name] = choice.levels
-            self.shares_[name] = BackoffTable.learn(code.numpy(), levels, size, choice.strengths)
+            self.shares_[name] = BackoffTable.learn(code, levels, size, choice.strengths)
 
     def _attribute_questions(self, attributes: np.ndarray) -> list[Question]:
         """Return the table of each attribute given another; `attributes` (n_users, S) codes."""
@@ -306,9 +315,9 @@ class Markov(SequenceGenerator):
         """Return the levels of each field's context, as `choice.Choice` has them."""
         fields = table_sizes(self.codec_)
         record.only(fields)
-        seen, known, given = nothing_seen(self.codec_), self._known(), {}
+        known, given = self._known(), {}
         for name in fields:
-            usual = len(context(self.codec_, name, seen))
+            usual = len(usual_levels(self.codec_, name))
             chosen = record.integers(name, low=0, high=usual + len(known) - 1).tolist()
             more = [known[k - usual] for k in chosen if k >= usual]
             if not chosen or len(set(chosen)) < len(chosen) or len(chosen) > MOST_LEVELS:
@@ -320,11 +329,11 @@ class Markov(SequenceGenerator):
 
     def _shares_of(self, arrays: dict[str, np.ndarray]) -> dict[str, BackoffTable]:
         """Return the tables of fields, each of the shape that the codec asks for."""
-        codec, seen, known = self.codec_, nothing_seen(self.codec_), self._known()
+        codec, known = self.codec_, self._known()
         tables = {}
         for name, size in table_sizes(codec).items():
-            levels = context(codec, name, seen, self.given_[name], known)
-            tables[name] = restored_table(arrays, "", name, [width for _, width in levels], size)
+            widths = [level.size for level in context(codec, name, self.given_[name], known)]
+            tables[name] = restored_table(arrays, "", name, widths, size)
         return tables
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,9 +32,9 @@ def plain_share(rows: list[tuple[int, ...]], context: tuple[int, ...], code: int
 def test_a_context_has_the_smoothed_shares_of_its_rows_or_of_a_coarser_one(
     rows: list[tuple[int, ...]], asked: list[tuple[int, ...]]
 ) -> None:
-    def levels(of: list[tuple[int, ...]]) -> list[tuple[torch.Tensor, int]]:
+    def levels(of: list[tuple[int, ...]]) -> list[tuple[np.ndarray, int]]:
         table = np.array(of)
-        return [(torch.from_numpy(table[:, 1 + k]), w) for k, w in enumerate(WIDTHS)]
+        return [(table[:, 1 + k], w) for k, w in enumerate(WIDTHS)]
 
     code = np.array([r[0] for r in rows])
     table = BackoffTable.learn(code, levels(rows), SIZE, STRENGTHS)
@@ -46,13 +45,13 @@ def test_a_context_has_the_smoothed_shares_of_its_rows_or_of_a_coarser_one(
 
 
 def test_rows_that_are_not_asked_do_not_count() -> None:
-    level = [(torch.zeros(8, dtype=torch.int64), 1)]
+    level = [(np.zeros(8, dtype=np.int64), 1)]
     table = BackoffTable.learn(np.array([1, 1, 1, 1, -1, -1, -1, -1]), level, 2, [1.0])
     assert table.share[table.rows(level, 8)][0, 1] > 0.99
 
 
 def test_a_dense_table_has_every_finest_context() -> None:
     share = np.array([[0.1, 0.9], [0.5, 0.5], [1.0, 0.0], [0.3, 0.7]])
-    levels = [(torch.tensor([1, 0]), 2), (torch.tensor([0, 1]), 2)]
+    levels = [(np.array([1, 0]), 2), (np.array([0, 1]), 2)]
     table = BackoffTable.dense(share, len(levels))
     np.testing.assert_allclose(table.share[table.rows(levels, 2)], share[[2, 1]])
