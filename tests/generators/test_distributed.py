@@ -42,21 +42,24 @@ def test_parts_are_the_whole_whoever_draws_them(
     assert written(generators.load(fitted).sample(50, seed=5), tmp_path / "other") != here
 
 
+# Two parts; workers are processes of their own, and know no patched constant.
+TWO_PARTS = parts.CHUNK + 50
+
+
+@pytest.fixture(scope="module")
+def local(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Bytes of a sample of TWO_PARTS users."""
+    sample = generators.load(fitted).sample(TWO_PARTS, seed=4)
+    return written(sample, tmp_path_factory.mktemp("local") / "log")
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_dask_gives_the_bytes_of_the_local_sample(
-    fitted: Path, tmp_path: Path, workers: int
+    fitted: Path, local: str, tmp_path: Path, workers: int
 ) -> None:
     pytest.importorskip("distributed")
-    # two parts; workers are processes of their own, and know no patched constant
-    users = parts.CHUNK + 50
-    local = written(generators.load(fitted).sample(users, seed=4), tmp_path / "local")
-    assert (
-        written(
-            distributed.sample(fitted, users, seed=4, engine="dask", workers=workers),
-            tmp_path / f"dask{workers}",
-        )
-        == local
-    )
+    twin = distributed.sample(fitted, TWO_PARTS, seed=4, engine="dask", workers=workers)
+    assert written(twin, tmp_path / "dask") == local
 
 
 def test_the_command_says_what_does_not_go_together(fitted: Path, tmp_path: Path) -> None:

@@ -73,10 +73,19 @@ def test_a_multiple_of_the_step_keeps_its_interval_and_is_what_a_time_in_it_is_c
     assert (made.low % 86_400 == 0).all() and (made.low < made.high).all()
 
 
-def test_a_log_of_days_stays_one_under_a_budget() -> None:
+@pytest.fixture(scope="module")
+def orders() -> EventLog:
+    return _orders(USERS)
+
+
+@pytest.fixture(scope="module")
+def sample(orders: EventLog) -> EventLog:
+    """Return a sample under a budget."""
+    return generators.fit(orders, model="markov", epsilon=6.0, seed=1).sample(USERS, seed=2)
+
+
+def test_a_log_of_days_stays_one_under_a_budget(sample: EventLog) -> None:
     """Before, rows were at all hours, and gaps of half a day became none."""
-    log = _orders(USERS)
-    sample = generators.fit(log, model="markov", epsilon=6.0, seed=1).sample(USERS, seed=2)
     events = sample.ordered().events
     assert (events["timestamp"] == events["timestamp"].dt.floor("D")).all()
     user = events["user_id"].to_numpy()
@@ -84,10 +93,10 @@ def test_a_log_of_days_stays_one_under_a_budget() -> None:
     assert same[user[1:] == user[:-1]].mean() < 0.15  # .01 in the log
 
 
-def test_users_have_as_many_rows_under_a_budget_as_in_the_log() -> None:
+def test_users_have_as_many_rows_under_a_budget_as_in_the_log(
+    orders: EventLog, sample: EventLog
+) -> None:
     """Before, two of five users of one row had two, and noise made users of hundreds of rows."""
-    log = _orders(USERS)
-    sample = generators.fit(log, model="markov", epsilon=6.0, seed=1).sample(USERS, seed=2)
-    rows, made = (x.events.groupby("user_id", observed=True).size() for x in (log, sample))
+    rows, made = (x.events.groupby("user_id", observed=True).size() for x in (orders, sample))
     assert (made == 1).mean() == pytest.approx((rows == 1).mean(), abs=0.05)
     assert made.mean() == pytest.approx(rows.mean(), rel=0.1)

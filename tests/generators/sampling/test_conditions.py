@@ -44,6 +44,11 @@ def fitted(request: pytest.FixtureRequest, log: EventLog) -> Generator:
     return generators.fit(log, model=request.param, seed=1, settings=FAST[request.param])
 
 
+@pytest.fixture(scope="module")
+def markov(log: EventLog) -> Generator:
+    return generators.fit(log, model="markov", seed=1)
+
+
 def test_only_users_of_the_kind_asked_for(fitted: Generator) -> None:
     twin = fitted.sample(60, seed=1, where={"country": "DE"})
     assert twin.events["user_id"].nunique() == 60
@@ -58,10 +63,9 @@ def test_users_can_be_asked_for_by_what_they_like(fitted: Generator) -> None:
     )
 
 
-def test_a_rate_of_nothing_and_a_rate_that_is_set(log: EventLog) -> None:
-    model = generators.fit(log, model="markov", seed=1)
+def test_a_rate_of_nothing_and_a_rate_that_is_set(markov: Generator) -> None:
     for rate in (0.0, 0.05, 0.15, 0.25):
-        twin = model.sample(500, seed=2, rates={"fraud_rate": rate})
+        twin = markov.sample(500, seed=2, rates={"fraud_rate": rate})
         labels = 0 if twin.labels is None else len(twin.labels)
         assert labels / (twin.events["event"] == "purchase").sum() == pytest.approx(rate, abs=0.03)
 
@@ -108,9 +112,10 @@ def test_as_many_users_come_back_as_did_with_as_many_rows(
     assert found == pytest.approx([rows, users], rel=0.35)
 
 
-def test_who_comes_every_day_comes_back_and_who_left_long_ago_does_not(log: EventLog) -> None:
-    model = generators.fit(log, model="markov", seed=1)
-    assert isinstance(model, SequenceGenerator)
+def test_who_comes_every_day_comes_back_and_who_left_long_ago_does_not(
+    log: EventLog, markov: Generator
+) -> None:
+    assert isinstance(markov, SequenceGenerator)
     start, day = log.span[0], pd.Timedelta(days=1)
     rows = [
         (f"daily{u:03d}", start + k * day + pd.Timedelta(hours=u % 24))
@@ -125,7 +130,7 @@ def test_who_comes_every_day_comes_back_and_who_left_long_ago_does_not(log: Even
     now = to_ms(regulars.span[1])
     found = plan(
         regulars,
-        model.codec_,
+        markov.codec_,
         now=now,
         days=10,
         sample=lambda users: log,
@@ -139,11 +144,10 @@ def test_who_comes_every_day_comes_back_and_who_left_long_ago_does_not(log: Even
     assert (found.until <= now + 10 * 86_400_000).all()
 
 
-def test_few_users_go_on_as_users_of_the_generator_do(log: EventLog) -> None:
+def test_few_users_go_on_as_users_of_the_generator_do(log: EventLog, markov: Generator) -> None:
     ids = {f"u{k:05d}" for k in range(12)}
     few = log.before(log.time_at(0.4)).only_users(ids)
-    model = generators.fit(log, model="markov", seed=1)
-    future = model.continue_log(few, days=60, seed=2)
+    future = markov.continue_log(few, days=60, seed=2)
     assert set(future.events["user_id"].astype(str)) <= ids
 
 
@@ -154,10 +158,10 @@ def test_a_log_of_an_instant_is_not_continued_for_years(log: EventLog) -> None:
         model.continue_log(at_once, days=30, seed=1)
 
 
-def test_rows_of_a_user_need_not_stand_together(log: EventLog) -> None:
-    model, past = generators.fit(log, model="markov", seed=1), log.before(log.time_at(0.4))
+def test_rows_of_a_user_need_not_stand_together(log: EventLog, markov: Generator) -> None:
+    past = log.before(log.time_at(0.4))
     mixed = replace(past, events=past.events.sample(frac=1, random_state=1).reset_index(drop=True))
-    found, wanted = (model.continue_log(which, days=10, seed=1).events for which in (mixed, past))
+    found, wanted = (markov.continue_log(which, days=10, seed=1).events for which in (mixed, past))
     pd.testing.assert_frame_equal(found, wanted)
 
 
@@ -191,11 +195,10 @@ def test_nothing_is_claimed_for_users_who_are_continued(log: EventLog) -> None:
     ],
 )
 def test_a_wrong_wish_is_one_sentence(
-    log: EventLog, where: dict[str, str], rates: dict[str, float], words: str
+    markov: Generator, where: dict[str, str], rates: dict[str, float], words: str
 ) -> None:
-    model = generators.fit(log, model="markov", seed=1)
     with pytest.raises((InputError, UnknownNameError), match=words):
-        model.sample(10, seed=1, where=where, rates=rates)
+        markov.sample(10, seed=1, where=where, rates=rates)
 
 
 def test_the_mix_gives_the_rate() -> None:
@@ -206,11 +209,11 @@ def test_the_mix_gives_the_rate() -> None:
 
 
 def test_the_command_line(
-    log: EventLog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    log: EventLog, markov: Generator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     past = log.before(log.time_at(0.4))
     past.write(tmp_path / "log")
-    generators.save(generators.fit(log, model="markov", seed=1), tmp_path / "model")
+    generators.save(markov, tmp_path / "model")
     start = ["sample", str(tmp_path / "model"), "--seed", "1", "--overwrite"]
     start += ["--out", str(tmp_path / "twin")]
     main([*start, "--users", "50", "--where", "country=DE", "--set", "fraud_rate=0.1"])
@@ -223,19 +226,22 @@ def test_the_command_line(
 
 
 @pytest.mark.parametrize("days", [0, -1, float("nan"), float("inf"), 1e9])
-def test_a_future_of_no_length_or_of_ages_is_refused(log: EventLog, days: float) -> None:
+def test_a_future_of_no_length_or_of_ages_is_refused(
+    log: EventLog, markov: Generator, days: float
+) -> None:
     with pytest.raises(InputError, match="at most 36,500 days"):
-        generators.fit(log, model="markov", seed=1).continue_log(log, days=days, seed=1)
+        markov.continue_log(log, days=days, seed=1)
 
 
-def test_a_log_that_is_not_like_the_fitted_one_is_not_continued(log: EventLog) -> None:
-    fitted = generators.fit(log, model="markov", seed=1)
+def test_a_log_that_is_not_like_the_fitted_one_is_not_continued(
+    log: EventLog, markov: Generator
+) -> None:
     other = replace(log, events=log.events.drop(columns="price"))
     with pytest.raises(InputError, match="price is missing"):
-        fitted.continue_log(other, days=5, seed=1)
+        markov.continue_log(other, days=5, seed=1)
     text = replace(log, events=log.events.assign(price="dear"))
     with pytest.raises(InputError, match="price is no number"):
-        fitted.continue_log(text, days=5, seed=1)
+        markov.continue_log(text, days=5, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -283,35 +289,38 @@ def test_conditions_are_given_only_where_they_are_asked_for() -> None:
     assert SampleConditions({"country": "DE"}).given() == {"where": {"country": "DE"}}
 
 
-def aged_log() -> EventLog:
-    """A log whose users have an age, unknown of every fifth, and no labels."""
+@pytest.fixture(scope="module")
+def aged() -> Generator:
+    """A generator of users with an age, unknown of every fifth, and no labels."""
     log = shop_log(users=150, seed=6)
     user = log.events["user_id"].cat.codes.to_numpy()
     age = np.random.default_rng(0).normal(45, 15, 150).clip(18, 90).round(1)
     age[::5] = np.nan
-    return replace(log, events=log.events.assign(age=age[user], gap=(user % 3) * 1.0), labels=None)
+    events = log.events.assign(age=age[user], gap=(user % 3) * 1.0)
+    return generators.fit(replace(log, events=events, labels=None), model="markov", seed=1)
 
 
 @pytest.mark.parametrize(
     ("value", "low", "high"), [("30..40", 30, 40), ("50..", 50, 90), ("..35.5", 18, 35.5)]
 )
-def test_numbers_lie_in_the_range_asked_for(value: str, low: float, high: float) -> None:
-    model = generators.fit(aged_log(), model="markov", seed=1)
-    assert model.sample(50, seed=1, where={"age": value}).events["age"].between(low, high).all()
+def test_numbers_lie_in_the_range_asked_for(
+    aged: Generator, value: str, low: float, high: float
+) -> None:
+    assert aged.sample(50, seed=1, where={"age": value}).events["age"].between(low, high).all()
 
 
-def test_missing_values_and_columns_with_names_of_our_own_can_be_asked_for() -> None:
-    model = generators.fit(aged_log(), model="markov", seed=1)
-    assert model.sample(30, seed=1, where={"age": "null"}).events["age"].isna().all()
-    assert (model.sample(30, seed=1, where={"gap": "2"}).events["gap"] == 2).all()
+def test_missing_values_and_columns_with_names_of_our_own_can_be_asked_for(
+    aged: Generator,
+) -> None:
+    assert aged.sample(30, seed=1, where={"age": "null"}).events["age"].isna().all()
+    assert (aged.sample(30, seed=1, where={"gap": "2"}).events["gap"] == 2).all()
     with pytest.raises(InputError, match=r"age is a number; give age=5, age=5\.\.10"):
-        model.sample(10, seed=1, where={"age": "old"})
+        aged.sample(10, seed=1, where={"age": "old"})
 
 
-def test_a_rate_of_a_log_without_labels_is_refused_in_one_sentence() -> None:
-    model = generators.fit(aged_log(), model="markov", seed=1)
+def test_a_rate_of_a_log_without_labels_is_refused_in_one_sentence(aged: Generator) -> None:
     with pytest.raises(InputError, match=r"fraud_rate cannot be set: .* has no labels"):
-        model.sample(10, seed=1, rates={"fraud_rate": 0.1})
+        aged.sample(10, seed=1, rates={"fraud_rate": 0.1})
 
 
 def test_ids_are_none_of_the_log_and_differ_between_seeds() -> None:
