@@ -109,7 +109,8 @@ class MarkovStepModel:
             if self.odds_of_another != 0.0:
                 apart = self.announced.others(seen.features, self.recent[rows])
                 logits[:, COPIES] += self.odds_of_another * apart
-            return logits
+            liked = self.biases.items.of_copies(seen.event, self.recent[rows], seen.attributes)
+            return logits if liked is None else logits + liked
         at = seen.features[:, layout.LAST_EVENT] if name == "event" else seen.event
         added = self.biases.of(name, at, at, seen.features, seen.attributes)
         return logits if added is None else logits + added
@@ -145,7 +146,11 @@ class MarkovStepModel:
             seen = self.seen.only(rows, self.reads[FRESH_PRICE])
             lift = self.lift[self._looked_up(FRESH_PRICE, seen)]
         before = self.seen.features[rows, layout.LAST_ITEMS]
-        return self.items.weights(category, before, rows, lift)
+        weights = self.items.weights(category, before, rows, lift)
+        liking = np.zeros_like(weights)
+        self.biases.items.add(liking, category, self.seen.attributes[rows])
+        weights *= np.exp(liking)
+        return weights
 
     def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
         """See StepModel."""

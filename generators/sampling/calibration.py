@@ -3,9 +3,9 @@
 A network is right about the rows that it was shown, and a little less about rows that follow its
 own: what takes several rows, such as a purchase, is then drawn too rarely. A table knows the levels
 that were chosen for it, and no others. So samples are drawn, and what they have too rarely or too
-often gets a bias: events after each other, whether a row has a value of a column, and both events
-and values by each attribute that the log gives of its users. All tables of a field are raked on the
-rows of a sample (Deming and Stephan 1940, doi:10.1214/aoms/1177731829).
+often gets a bias: events after each other, whether a row has a value of a column, and by each
+attribute that the log gives of its users events, values and levels of items. All tables of a field
+are raked on the rows of a sample (Deming and Stephan 1940, doi:10.1214/aoms/1177731829).
 
 A network knows less than tables of what a row depends on: its events are counted by what can follow
 in their context (`Contexts`), and whether a session goes on and whether an id is new are counted as
@@ -25,8 +25,10 @@ from generators.codec.coders import Values
 from generators.sampling.conditions import with_labelled_sessions
 from generators.sampling.contexts import Contexts
 from generators.sampling.counted_rows import CountedRows, rows_of_log, rows_of_sample
+from generators.sampling.item_levels import LevelLift, chooses_freely, item_levels
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.sampled import Sampled
+from generators.structure.structure import GIVEN
 from generators.validation import LARGEST_WEIGHT, array
 
 ROUNDS = 5  # samples
@@ -65,7 +67,7 @@ def calibrate_fields(codec: Codec, steps: EncodedSequences, draw: Draw, *, netwo
         drawn = rows_of_sample(codec, draw(biases, users, k, False))
         if labelled:
             drawn = drawn.and_labelled(rows_of_sample(codec, draw(biases, labelled, k, True)))
-        for name in (n for n in codec.fields() if n in biases):
+        for name in (*(n for n in codec.fields() if n in biases), *item_levels(codec)):
             _rake(codec, name, real, drawn, biases, BEYOND / (1 + k / 2))
     return biases
 
@@ -78,9 +80,9 @@ def shapes_of_biases(codec: Codec, *, network: bool) -> dict[str, tuple[int, int
         contexts = Contexts(codec).sizes(codec)
     shapes = {name: (n, sizes[name]) for name, n in contexts.items()}
     for name, size in _counted_by_attribute(codec).items():
-        for attribute in given_attributes(codec):
+        for attribute, place in given_attributes(codec).items():
             n = codec.user_attributes[attribute].size * _contexts_given(codec, name)
-            shapes[given(name, attribute)] = (n, size)
+            shapes[given(name, place)] = (n, size)
     return shapes
 
 
@@ -117,20 +119,27 @@ def given_attributes(codec: Codec) -> dict[str, int]:
     }
 
 
-def given(name: str, attribute: str) -> str:
-    """Return the name of the biases of a field by an attribute."""
-    return f"{name} given {attribute}"
+def given(name: str, place: int) -> str:
+    """Return the name of the biases of a field by the attribute at a place; no column's name."""
+    return f"{GIVEN}{place}: {name}"
 
 
 def _contexts_given(codec: Codec, name: str) -> int:
     """Return how many contexts a field has for each code of an attribute."""
+    if name in item_levels(codec):
+        return 1
     return codec.events.size + 1 if name == "event" else codec.events.size
 
 
 def _counted_by_attribute(codec: Codec) -> dict[str, int]:
-    """Return the codes of the fields that are counted by attributes; of a column, its values."""
+    """Return the codes of the fields that are counted by attributes; of a column, its values.
+
+    Levels of items are counted as a field is.
+    """
     sizes = {name: codec.values[name].size for name in codec.value_fields}
-    return {"event": codec.events.size, **{n: s for n, s in sizes.items() if s <= MOST_CODES}}
+    sizes = {n: s for n, s in sizes.items() if s <= MOST_CODES}
+    levels = {name: int(level.max()) + 1 for name, level in item_levels(codec).items()}
+    return {"event": codec.events.size, **sizes, **levels}
 
 
 class AddedBiases:
@@ -139,6 +148,12 @@ class AddedBiases:
     def __init__(self, codec: Codec, biases: Biases) -> None:
         self.codec, self.biases = codec, biases
         self.counted, self.given = _counted_by_attribute(codec), given_attributes(codec)
+        of_items = {
+            place: [biases[given(name, place)] for name in item_levels(codec)]
+            for place in self.given.values()
+            if biases
+        }
+        self.items = LevelLift(codec, of_items)
 
     def of(
         self,
@@ -158,15 +173,17 @@ class AddedBiases:
             features: (m, F) before the rows.
             user_attributes: (m, S) of their users.
         """
+        if name == "category":
+            return self.items.of_categories(user_attributes)
         if name not in self.biases:
             return None
         out: np.ndarray = self.biases[name][context]
         if name not in self.counted or not self.given:
             return out
         added = np.zeros((len(out), self.counted[name]), dtype=np.float32)
-        for attribute, place in self.given.items():
+        for place in self.given.values():
             contexts = user_attributes[:, place] * _contexts_given(self.codec, name)
-            added += self.biases[given(name, attribute)][contexts + given_context]
+            added += self.biases[given(name, place)][contexts + given_context]
         if name != "event":  # missing, the same as before, the values
             same = added[np.arange(len(out)), features[:, self.codec.value_column(name)]]
             added = np.column_stack([np.zeros_like(same), same, added[:, 1:]])
@@ -186,15 +203,16 @@ def _rake(
     Those by attributes change `times` as much; the real rows are weighted so that contexts are as
     frequent as among those drawn, which the biases of this field cannot change.
     """
-    contexts = Contexts(codec) if "gap" in biases else None
-    pair = [_first_table(name, rows, codec, contexts) for rows in (real, drawn)]
-    tables = [(name, pair[0], pair[1])]
-    frequent = _as_frequent(pair[0], pair[1], len(biases[name])) if contexts else None
+    contexts, tables, frequent = Contexts(codec) if "gap" in biases else None, [], None
+    if name in biases:
+        pair = [_first_table(name, rows, codec, contexts) for rows in (real, drawn)]
+        tables.append((name, pair[0], pair[1]))
+        frequent = _as_frequent(pair[0], pair[1], len(biases[name])) if contexts else None
     if name in _counted_by_attribute(codec):
-        for attribute, place in given_attributes(codec).items():
+        for place in given_attributes(codec).values():
             n = _contexts_given(codec, name)
-            pair = [_table_given(name, rows, place, n) for rows in (real, drawn)]
-            tables.append((given(name, attribute), pair[0], pair[1]))
+            pair = [_table_given(codec, name, rows, place, n) for rows in (real, drawn)]
+            tables.append((given(name, place), pair[0], pair[1]))
     weight = np.ones(len(drawn.event))
     for _ in range(RAKINGS):
         for of, (row, code), (their_row, their_code) in tables:
@@ -281,9 +299,12 @@ def _first_table(
 
 
 def _table_given(
-    name: str, rows: CountedRows, attribute: int, contexts: int
+    codec: Codec, name: str, rows: CountedRows, attribute: int, contexts: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the contexts of an attribute's codes, and the codes of a field, -1 = none, (n,)."""
+    if (level := item_levels(codec).get(name)) is not None:
+        counted = (rows.item > 0) & chooses_freely(codec)[rows.event] & ~rows.only_labels
+        return rows.attributes[:, attribute], np.where(counted, level[rows.item], -1)
     value = rows.event if name == "event" else rows.values[name]
     context = rows.before if name == "event" else rows.event
     counted = (value > 0) & ~rows.only_labels

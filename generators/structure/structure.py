@@ -295,7 +295,12 @@ OWN = frozenset(
         *("arrival", "stay", "length", "marks", "last rows", "last stay", "rhythm"),
     }
 )
-OWN_PREFIXES = ("label:", "favourite ", "second ", "usual ", FACTOR, DISTANCE, STEP, ESCAPE)
+# of a level of items, and of biases by an attribute
+OF_ITEM, GIVEN = "item's ", "given "
+OWN_PREFIXES = (
+    *("label:", "favourite ", "second ", "usual ", OF_ITEM, GIVEN),
+    *(FACTOR, DISTANCE, STEP, ESCAPE),
+)
 
 
 def escaped(name: str) -> str:

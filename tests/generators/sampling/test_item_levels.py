@@ -1,0 +1,64 @@
+"""Users with an attribute choose items of a level as often as in the log."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from fixtures.shop_logs import shop_log
+
+import generators
+from eventlog import EventLog
+from generators.sequences import codes
+
+DEAR = 70.0  # price
+
+
+def dear_log() -> EventLog:
+    """Return a shop's log in which users of one plan mostly choose dear items, of any category."""
+    rng, log = np.random.default_rng(5), shop_log(users=300, rows=30, seed=3)
+    events = log.events.astype({"item_id": object, "category": object})
+    users = pd.DataFrame({"user_id": pd.unique(events["user_id"].astype(str))})
+    users["plan"] = rng.choice(["large", "small"], len(users), p=[0.3, 0.7])
+    plan = users.set_index("user_id")["plan"].loc[events["user_id"].astype(str)].to_numpy()
+    known = events.dropna(subset=["item_id"]).drop_duplicates("item_id")
+    dear = known[known["price"] >= DEAR]
+    moved = events["item_id"].notna() & (plan == "large") & (rng.random(len(events)) < 0.6)
+    item = dear.iloc[rng.integers(0, len(dear), int(moved.sum()))]
+    for name in ("item_id", "category", "price"):
+        events.loc[moved, name] = item[name].to_numpy()
+    events = events.astype({"item_id": "category", "category": "category"})
+    return replace(log, events=events, users=users, labels=None)
+
+
+@pytest.mark.parametrize(("model", "settings"), [("vae", {"epochs": 2}), ("markov", {})])
+def test_dear_items_follow_the_attributes_of_users(model: str, settings: dict) -> None:
+    log = dear_log()
+    fitted = generators.fit(log, model=model, seed=1, settings=settings)
+
+    def by_plan(of: EventLog) -> pd.Series:
+        assert of.users is not None
+        events = of.events.merge(of.users, on="user_id")
+        events = events[events["event"].astype(str) == "view_item"]
+        return (events["price"] >= DEAR).groupby(events["plan"].astype(str)).mean()
+
+    real, drawn = by_plan(log), by_plan(fitted.sample(600, seed=2))
+    assert real["large"] > real["small"] + 0.3
+    for plan in ("large", "small"):
+        assert drawn[plan] == pytest.approx(real[plan], abs=0.08)
+
+
+def test_no_item_is_lifted_that_cannot_be_chosen() -> None:
+    """What a purchase copies follows from what was chosen before; no item has no level."""
+    fitted = generators.fit(dear_log(), model="markov", seed=1)
+    items = fitted._step_model().biases.items
+    event = np.arange(len(items.free))
+    nothing = np.zeros((len(event), codes.N_COPY_RANKS), dtype=np.int64)
+    attributes = np.ones((len(event), len(fitted.codec_.user_attributes)), dtype=np.int64)
+    added = items.of_copies(event, nothing, attributes)
+    assert added is not None and (added == 0).all()
+    lifted = items.of_copies(event, nothing + 1, attributes)
+    assert lifted is not None and (lifted[~items.free] == 0).all()
+    assert (lifted[items.free][:, codes.FIRST_COPY : codes.EARLIER] != 0).any()
