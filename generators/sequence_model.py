@@ -26,8 +26,9 @@ from generators.codec.codec import MOST_ROWS, Codec
 from generators.codec.column_changes import column_changes
 from generators.codec.fit import LENGTH_WEIGHT, learn, total_query_weight
 from generators.codec.new_ids import unused_prefix
-from generators.codec.parts import LENGTH
+from generators.codec.parts import LENGTH, SESSIONS
 from generators.privacy.accounting import PrivacyLedger
+from generators.privacy.counts import shares_of
 from generators.privacy.public import Public
 from generators.privacy.queries import PrivateQueries
 from generators.privacy.shrinkage import with_tail
@@ -86,6 +87,8 @@ class SequenceGenerator(Generator):
         max_rows: rows of a user, at most.
     """
 
+    plans_sessions = False  # under a budget: is the number of a user's sessions drawn first?
+
     def __init__(
         self,
         *,
@@ -131,9 +134,10 @@ class SequenceGenerator(Generator):
             raise InputError("The log has no events; there is nothing to learn from.")
         log = log.ordered()  # the rows of a user stand together, since the unit is the user
         ids = log.events["user_id"].cat.categories.astype(str).to_numpy()
-        declared = Public.declared(log, public, private=epsilon is not None)
+        private = epsilon is not None
+        declared = Public.declared(log, public, private=private)
         ledger = PrivacyLedger.open(epsilon, delta, len(ids), noise_seed=noise_seed)
-        derived = self._structure(log, structure, seed, private=epsilon is not None)
+        derived = self._structure(log, structure, seed, private=private)
         sources = dict(declared.sources)
         if structure is not None:
             sources["structure"] = f"the relations that {Path(structure).name} declares"
@@ -146,14 +150,18 @@ class SequenceGenerator(Generator):
             n_users=len(ids),
             min_users=self.min_users,
             ledger=ledger,
-            plan=total_query_weight(log),
+            plan=total_query_weight(log, plan_sessions=self.plans_sessions),
             ids=ids,
         )
         codec = learn(
-            log, queries, public=declared, intervals=self.intervals, max_rows=self.max_rows
+            log,
+            queries,
+            public=declared,
+            intervals=self.intervals,
+            max_rows=self.max_rows,
+            plan_sessions=self.plans_sessions and private,
         )
-        private = epsilon is not None
-        ends = not queries.private and carts_end(Tables.of(log))
+        ends = not private and carts_end(Tables.of(log))
         codec = replace(codec, rules=replace(codec.rules, carts_end=ends))
         restorable = derived.restorable(codec.columns_learnt())
         kept = {r.column for r in restorable.relations}
@@ -244,12 +252,8 @@ class SequenceGenerator(Generator):
     ) -> EventLog:
         """Return the log of all `parts`, in their order."""
         sampled = joined(parts)
-        return self._log(
-            self.codec_,
-            sampled,
-            seed,
-            {"users": len(sampled.user_attributes), **conditions.given()},
-        )
+        facts = {"users": len(sampled.user_attributes), **conditions.given()}
+        return self._log(self.codec_, sampled, seed, facts)
 
     @torch.inference_mode()
     def continue_log(self, log: EventLog, *, days: float, seed: int) -> EventLog:
@@ -360,9 +364,9 @@ class SequenceGenerator(Generator):
                 per_user=1,
                 weight=weight,
             )
-            if name == LENGTH:
+            if name in (LENGTH, SESSIONS):
                 counts = with_tail(counts, queries.noise_of(weight=weight, per_user=1))
-            self.attribute_marginals_.append(_shares(counts))
+            self.attribute_marginals_.append(shares_of(counts))
         self.field_marginals_: dict[str, np.ndarray] = {}
         for k, (name, size) in enumerate(self.codec_.fields().items()):
             code = steps.target[:, k].numpy()
@@ -371,7 +375,7 @@ class SequenceGenerator(Generator):
             counts = queries.histogram(
                 f"marginal of {name}", rows[asked], code[asked], size, per_user=8, weight=weight
             )
-            self.field_marginals_[name] = _shares(counts)
+            self.field_marginals_[name] = shares_of(counts)
 
     def changes(self) -> list[str]:
         """See Generator.changes."""
@@ -392,9 +396,3 @@ class SequenceGenerator(Generator):
     def settings(self) -> dict[str, Any]:
         """See Generator.settings."""
         return {"min_users": self.min_users, "intervals": self.intervals, "max_rows": self.max_rows}
-
-
-def _shares(counts: np.ndarray) -> np.ndarray:
-    """Return `counts` (n,) as shares; equal ones where there are none."""
-    total = counts.sum()
-    return counts / total if total > 0 else np.full(len(counts), 1 / len(counts))

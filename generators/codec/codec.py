@@ -157,10 +157,7 @@ class Codec:
 
     @property
     def plans_last(self) -> bool:
-        """Is each user's last session planned from the start?
-
-        A gap of days, known to a day, does not say whether it leads to the last session.
-        """
+        """Is each user's last session planned? No gap of days says whether it leads to the last."""
         return LAST_ROWS in self.user_attributes
 
     @property
@@ -214,6 +211,7 @@ class Codec:
             rest=[sizes[n] for n in self.rest_fields],
             ids=len(self.ids),
             offers=self.answers_offers,
+            sessions=self.users.plans_sessions,
         )
 
     def row_levels(self) -> tuple[int, ...]:
@@ -231,6 +229,7 @@ class Codec:
             rest=len(self.rest_fields),
             ids=len(self.ids),
             offers=self.answers_offers,
+            sessions=self.users.plans_sessions,
         )
 
     def value_column(self, name: str) -> int:

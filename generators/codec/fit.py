@@ -61,7 +61,7 @@ OPTIONAL_COLUMNS = {
 }
 
 
-def total_query_weight(log: EventLog) -> float:
+def total_query_weight(log: EventLog, *, plan_sessions: bool = False) -> float:
     """Return the sum of the weights of all questions that `learn` and the marginals may ask.
 
     It is a function of the columns of `log`, not of the data.
@@ -82,7 +82,8 @@ def total_query_weight(log: EventLog) -> float:
         + labels
         + 2 * kinds
     )
-    user_attributes, fields = 3 + LENGTH_WEIGHT + len(users), 7 + len(columns) + kinds
+    user_attributes = 3 + plan_sessions + LENGTH_WEIGHT + len(users)
+    fields = 7 + len(columns) + kinds
     needs = 2 * NEEDS_WEIGHT + COLUMNS_WEIGHT
     return questions + STEP_WEIGHT + needs + user_attributes + 2.0 + 0.5 * fields  # marginals
 
@@ -94,10 +95,12 @@ def learn(
     public: Public | None = None,
     intervals: int = 32,
     max_rows: int = 1024,
+    plan_sessions: bool = False,
 ) -> Codec:
     """Learn a codec from `log` through `queries`; `validity.learn_rules` adds what sequences show.
 
-    `log` is reduced: its structure was taken out before (see generators.structure).
+    `log` is reduced: its structure was taken out before (see generators.structure). With
+    `plan_sessions` users have a number of sessions as they have a number of rows.
 
     Raises InputError where the log has too few users or no event that enough users have.
     """
@@ -117,7 +120,15 @@ def learn(
     )
     categories = _categories(events, queries, user, public)
     items = learn_items(log, queries, user, categories, public)
-    attributes = learn_activity(queries, clock, user, time, intervals=intervals, max_rows=max_rows)
+    attributes = learn_activity(
+        queries,
+        clock,
+        user,
+        time,
+        intervals=intervals,
+        max_rows=max_rows,
+        plan_sessions=plan_sessions,
+    )
     pace = Pace()
     if not queries.private:
         attributes |= learn_last_sessions(queries, user, time, is_session_start, intervals)

@@ -22,6 +22,7 @@ from generators.codec.parts import (
     N_LABELLED_SESSIONS,
     OBSERVATION_SPAN,
     PRICE_LEVEL,
+    SESSIONS,
     USUAL,
     Users,
 )
@@ -42,18 +43,26 @@ def learn_activity(
     *,
     intervals: int,
     max_rows: int,
+    plan_sessions: bool,
 ) -> dict[str, Values | Bins]:
-    """Return the coders of arrival, observation span and length of users."""
+    """Return the coders of arrival, observation span and length of users.
+
+    With `plan_sessions` also that of the number of sessions.
+    """
     fine = (
         intervals
         if queries.private
         else int(np.clip(queries.n_users // USERS_OF_BIN, 8, 2 * intervals))
     )
-    return {
+    out: dict[str, Values | Bins] = {
         ARRIVAL: _arrival(queries, clock, user, time, fine),
         OBSERVATION_SPAN: _observation_span(queries, clock, user, time, fine),
         LENGTH: _length(queries, user, fine, max_rows),
     }
+    if plan_sessions:  # before the length, which is given it
+        length = out.pop(LENGTH)
+        out |= {SESSIONS: _counted(max_rows), LENGTH: length}
+    return out
 
 
 def _arrival(
@@ -107,15 +116,20 @@ def _observation_span(
 
 
 def _length(queries: PrivateQueries, user: np.ndarray, intervals: int, max_rows: int) -> Bins:
-    """Return bins of the rows of a user; under a budget the grid is fixed.
-
-    It ends between whole numbers, because a number drawn in an interval is rounded.
-    """
+    """Return bins of the rows of a user; under a budget the grid is fixed."""
     if queries.private:
-        edges = np.unique(np.ceil(2.0 ** np.arange(0, np.log2(max_rows) + 0.5, 0.5))) - 0.5
-        return Bins(np.zeros(0), edges[:-1], edges[1:], True, 0)
+        return _counted(max_rows)
     rows = np.bincount(user).astype(np.float64)
     return Bins.fit(queries, LENGTH, np.arange(len(rows)), rows, intervals=intervals, decimals=0)
+
+
+def _counted(most: int) -> Bins:
+    """Return a fixed grid of numbers from 1 to `most`, two intervals a doubling.
+
+    Intervals end between whole numbers, because a number drawn in one is rounded.
+    """
+    edges = np.unique(np.ceil(2.0 ** np.arange(0, np.log2(most) + 0.5, 0.5))) - 0.5
+    return Bins(np.zeros(0), edges[:-1], edges[1:], True, 0)
 
 
 def learn_last_sessions(

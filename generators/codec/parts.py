@@ -20,6 +20,8 @@ from generators.sequences.offers import QUANTILES
 # Attributes of users that are always there (the number of labelled sessions: where there are
 # labels). The values are names in model.json, and key the noise of private queries.
 ARRIVAL, OBSERVATION_SPAN, LENGTH, N_LABELLED_SESSIONS = "arrival", "stay", "length", "marks"
+# The number of sessions, where it is planned with the number of rows.
+SESSIONS = "sessions"
 # Both or none: rows and seconds of the last of several sessions, 0 where there is one.
 LAST_ROWS, LAST_SPAN = "last rows", "last stay"
 # The class of users to whose hours and weekdays a user keeps, where there are several.
@@ -107,6 +109,14 @@ class Users:
     attributes: Mapping[str, Values | Bins] = field(default_factory=dict, metadata=key("statics"))
     # column of the users table -> "values", "number" or "time"
     columns: Mapping[str, str] = field(default_factory=dict, metadata=key("user_columns"))
+
+    @property
+    def plans_sessions(self) -> bool:
+        """Is the number of each user's sessions planned from the start?
+
+        Then the observation span ends where the last of them begins.
+        """
+        return SESSIONS in self.attributes
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ class ContextFeatures:
     session_label: np.ndarray  # of the row's session, 0 = none
     orders: np.ndarray  # level of the orders so far
     size: np.ndarray  # level of the rows that the user will have
+    visit: np.ndarray  # level of the rows that the user will have a session
     attributes: np.ndarray  # (n, n_attributes): of the user
     item: np.ndarray  # code of the row's item
     response: np.ndarray  # to the offer that is open at the row, see `codes.NO_OFFER`

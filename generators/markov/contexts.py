@@ -3,10 +3,12 @@
 A context is a tuple of levels, coarse first. The estimate in a context backs off to the context
 without its last level. The usual levels of a field, all of which it has under a privacy budget::
 
-    gap        the event before, whether the cart is empty, the pace, the position in the session
-    label      how many labelled sessions are to come, and in how many rows
-    event      the event before, whether a session begins, the cart, the user's number of rows,
-               the orders so far
+    gap        the event before, whether the cart is empty, the pace, the position in the session;
+               under a budget not the pace, see `pacing`
+    label      how many labelled sessions are to come, and in how many rows; under a budget in how
+               many sessions
+    event      the event before, whether a session begins, the cart, the user's number of rows
+               (under a budget that of a session), the orders so far
     category   the event, the category before
     a value    the event, whether a session begins, the user's value before
     an id      the event, whether a session begins (the first or a later one), the orders so far,
@@ -36,10 +38,12 @@ from generators.codec.parts import (
     LAST_SPAN,
     LENGTH,
     OBSERVATION_SPAN,
+    SESSIONS,
 )
 from generators.markov.announced import Announced
 from generators.markov.conditions import Condition, ContextFeatures, Usual
 from generators.markov.tables import FRESH_PRICE, PARTS
+from generators.markov.user_levels import SIZES, VISITS, size_of, visit_of
 from generators.sequences import codes
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences, current_session_label
@@ -47,14 +51,13 @@ from generators.sequences.feature_layout import Counter
 
 COARSE = 8  # levels of a number of users, of which later attributes may be given
 POSITIONS = 8  # levels of the position in the session
-SIZES = (16, 64, 256)  # bounds of the levels of a user's number of rows
 CARTS = 2  # levels of the items in the cart: none, some
 IDS_HAD = 3  # levels of how many ids of a column there were: none, one, more
 MORE_ORDERS = np.array([1, 3, 7])  # orders so far with which the levels after the first begin
 ORDERS = len(MORE_ORDERS) + 1
 MOST_CODES_ABOUT = 64  # of a condition that a field may be given
 # Attributes that say when and how much: the features say what of them is left.
-TIMES = (ARRIVAL, OBSERVATION_SPAN, LENGTH, LAST_ROWS, LAST_SPAN)
+TIMES = (ARRIVAL, OBSERVATION_SPAN, SESSIONS, LENGTH, LAST_ROWS, LAST_SPAN)
 FLAGS = 16  # levels of the flags that recent items carry; those of the session are not among them
 INSIDE, BEFORE = np.array([1, 2, 3, 5, 10]), np.array([1, 6])  # bounds of numbers of items
 MOST_VALUES = 64  # of a column whose last value is part of the context
@@ -131,6 +134,7 @@ def context_features(codec: Codec, steps: EncodedSequences) -> ContextFeatures:
         session_label=session_label,
         orders=order_level(orders),
         size=np.repeat(size_of(codec, attributes), lengths),
+        visit=np.repeat(visit_of(codec, attributes), lengths),
         attributes=np.repeat(attributes, lengths, axis=0),
         item=steps.items.numpy(),
         response=response_of(codec, steps.clock.numpy()),
@@ -150,17 +154,6 @@ def parent_levels(codec: Codec, name: str, code: np.ndarray) -> tuple[Level, Lev
     if not isinstance(coder, Bins) or coder.size <= COARSE:
         return exact, exact
     return exact, ((coder.ranks() * COARSE // coder.size)[code], COARSE)
-
-
-def size_of(codec: Codec, user_attributes: np.ndarray) -> np.ndarray:
-    """Return the level of the rows that users will have, (n,): below each of SIZES, or more.
-
-    `user_attributes` (n, n_attributes) are codes.
-    """
-    lengths: Any = codec.user_attributes[LENGTH]
-    low = np.ceil(np.nan_to_num(lengths.ends()[0], nan=1.0))  # of whole numbers
-    level: np.ndarray = np.searchsorted(SIZES, low, side="right")
-    return level[user_attributes[:, list(codec.user_attributes).index(LENGTH)]]
 
 
 def passed_before(passed: np.ndarray, gap: np.ndarray, before: np.ndarray) -> np.ndarray:
@@ -330,20 +323,25 @@ def _usual(codec: Codec, name: str) -> list[Usual]:
         passed = _usual_of(len(Passed), {"passed"}, lambda seen: seen.passed)
     orders = _usual_of(ORDERS, {"orders"}, lambda seen: seen.orders)
     if name == "gap" or name in PARTS:
+        pace = counter(Counter.PACE, layout.COUNTER_SIZES[Counter.PACE])
         return [
             before,
             counter(Counter.CART, CARTS),
-            counter(Counter.PACE, layout.COUNTER_SIZES[Counter.PACE]),
+            *(() if codec.users.plans_sessions else (pace,)),
             counter(Counter.ROWS_IN_SESSION, POSITIONS),
             label,
         ]
     if name == SESSION_LABEL:
-        return [
+        labelled, rows = (
             counter(c, layout.COUNTER_SIZES[c])
             for c in (Counter.LABELLED_SESSIONS_LEFT, Counter.ROWS_LEFT)
-        ]
+        )
+        sessions = _feature(codec.blocks().sessions, rows.size)
+        return [labelled, sessions if codec.users.plans_sessions else rows]
     if name == "event":
         size = _usual_of(len(SIZES) + 1, {"size"}, lambda seen: seen.size)
+        if codec.users.plans_sessions:
+            size = _usual_of(len(VISITS) + 1, {"visit"}, lambda seen: seen.visit)
         return [before, passed, counter(Counter.CART, CARTS), size, orders, label]
     if name == "category":
         of = Announced(codec)

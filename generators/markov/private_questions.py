@@ -28,13 +28,16 @@ from typing import NamedTuple
 import numpy as np
 
 from generators.codec.codec import SESSION_LABEL, Codec
-from generators.codec.parts import ARRIVAL, LENGTH, N_LABELLED_SESSIONS, OBSERVATION_SPAN
+from generators.codec.parts import ARRIVAL, LENGTH, N_LABELLED_SESSIONS, OBSERVATION_SPAN, SESSIONS
 from generators.markov.conditions import ContextFeatures
-from generators.markov.contexts import SIZES, index_of, levels_of, usual_levels
+from generators.markov.contexts import index_of, levels_of, usual_levels
 from generators.markov.label_chain import Visits
+from generators.markov.user_levels import SIZES
 from generators.privacy.counts import Answers, Question, Rows, Tables, given_rows
 from generators.privacy.pairs import Pairs
 from generators.sequences import feature_layout as layout
+from generators.sequences.feature_layout import Counter
+from generators.sequences.levels import SESSION_TIMES, level_of_session_time
 
 # The rounds, and their shares of the budget.
 SHARES, LENGTHS, TABLES = "events of users, by their rows", "lengths of vectors", "tables"
@@ -51,6 +54,7 @@ WEIGHTS = {
     SESSION_LABEL: 2.0,
     ARRIVAL: 1.0,
     OBSERVATION_SPAN: 3.0,
+    SESSIONS: 3.0,
     LENGTH: 3.0,
     N_LABELLED_SESSIONS: 1.0,
 }
@@ -67,6 +71,7 @@ LEAST_ROWS = 0.3
 # at 1 all events.
 FLATTEN = 0.75
 HIDDEN = 2.0  # standard deviations of noise up to which a count may be chance
+SESSION_TIME = "gaps between sessions by the time a session"
 LABEL = -1  # the level of a context that is the session label, its last
 
 
@@ -79,8 +84,8 @@ class Factor(NamedTuple):
 
 
 FACTORS = {
-    "event": (Factor("users' rows", (0, 2), 3), Factor("orders", (0, 2), 4)),
-    "gap": (Factor("pace", (), 2), Factor("position", (0,), 3)),
+    "event": (Factor("users' rows a session", (0, 2), 3), Factor("orders", (0, 2), 4)),
+    "gap": (Factor("position", (0,), 2),),
 }
 
 
@@ -159,6 +164,8 @@ class PrivateQuestions:
         """
         self.after, self.own, share = self._row_weights()
         rows = [q for name in self.codec.fields() for q in self._of_field(name)]
+        if self.codec.clock.size > self.codec.clock.within.size:
+            rows.append(self._session_time())
         total = sum(q.scale**2 for q in (*attributes, *rows) if q.name not in self._labelled())
         whole = [_scaled(q, q.scale / math.sqrt(total)) for q in attributes]
         clip = self.tables.clip_for(LENGTHS, rows, clip_quantile)
@@ -233,6 +240,21 @@ class PrivateQuestions:
             of = LABELLED * LABELLED_WEIGHTS.get(name, light)
             tables.append(self._question(labelled_table(name), name, given, of, votes=True))
         return tables
+
+    def _session_time(self) -> Question:
+        """Return the question for gaps between sessions at each level of the time a session."""
+        codec, within = self.codec, self.codec.clock.within.size
+        size = codec.clock.size - within
+
+        def rows() -> Rows:
+            gap, features = self.column["gap"], self.seen.features
+            begins = gap >= within
+            time = features[begins, codec.counter_column(Counter.TIME_LEFT)]
+            level = level_of_session_time()[time, features[begins, codec.blocks().sessions]]
+            cell = level * size + gap[begins] - within
+            return self.owner[begins], cell, self.after[begins]
+
+        return Question(SESSION_TIME, SESSION_TIMES * size, rows, math.sqrt(FACTOR_WEIGHTS["gap"]))
 
     def _question(
         self, table: str, name: str, at: Sequence[int], weight: float, *, votes: bool = False

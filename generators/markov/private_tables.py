@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from generators.codec.codec import SESSION_LABEL, Codec
-from generators.markov.pacing import mean_hours, paced
+from generators.markov.pacing import Pacing
 from generators.markov.private_questions import (
     FACTORS,
     HIDDEN,
+    SESSION_TIME,
     coarse_levels,
     coarse_table,
     factor_table,
@@ -24,7 +25,7 @@ from generators.markov.private_questions import (
     labelled_table,
 )
 from generators.privacy.counts import Answers, backed_off
-from generators.sequences.levels import hours_a_row, least_rows
+from generators.sequences.levels import SESSION_TIMES, mean_rows
 
 # fields whose factors rise or fall by the same step from level to level
 LINEAR_FACTORS = frozenset({"event"})
@@ -43,9 +44,6 @@ class PrivateTables:
     answers: Answers
     marginals: dict[str, np.ndarray]  # shares of each field's codes
 
-    def __post_init__(self) -> None:
-        self.share_of_starts = 1.0  # of rows that begin a session, once gaps are known
-
     def learn(self, name: str, widths: list[int]) -> np.ndarray:
         """Return the shares of a field's codes, (contexts, size).
 
@@ -60,11 +58,6 @@ class PrivateTables:
         size, first = self.codec.fields()[name], coarse_levels(self.codec, name)
         coarse, noise = self.answers[coarse_table(name)]
         share = backed_off(coarse, [1, *widths[:first]], self.marginals[name], noise=noise)
-        if name == "gap":
-            found = np.maximum(coarse.reshape(-1, size).sum(0), 0.0)
-            self.share_of_starts = float(
-                found[self.codec.clock.within.size :].sum() / max(found[1:].sum(), 1e-9)
-            )
         if name in FACTORS:
             share = share.reshape(*widths[:first], *[1] * (len(widths) - first), size)
             for what, within, of in FACTORS[name]:
@@ -73,8 +66,6 @@ class PrivateTables:
                     *[w if k in (*within, of) else 1 for k, w in enumerate(widths)], size
                 )
             share = share / share.sum(-1, keepdims=True)
-            if name == "gap":
-                share = self._paced(share, coarse.reshape(*widths[:first], size))
             share = share.reshape(-1, size)
         elif name in self.answers:
             counts, fine = self.answers[name]
@@ -136,30 +127,32 @@ class PrivateTables:
             (found + PRIOR) / (without[:, None] + PRIOR), 1 / LARGEST_FACTOR, LARGEST_FACTOR
         )
 
-    def _paced(self, share: np.ndarray, coarse: np.ndarray) -> np.ndarray:
-        """Return shares of gaps that bring users to the end of their rows in time; see `pacing`.
+    def pacing(self, widths: list[int]) -> Pacing:
+        """Return how gaps depend on what is to come; `widths` are as in `learn`.
 
-        Args:
-            share: (events before, cart, paces, positions, size) shares of gaps.
-            coarse: (events before, cart, size) counts.
+        Contexts are as frequent as their counts say.
         """
         before = np.append(0.0, self.marginals["event"])  # there is no gap before a first row
-        cart = np.maximum(coarse.sum(2), 0.0) + PRIOR
+        size = self.codec.fields()["gap"]
+        counts, _ = self.answers[coarse_table("gap")]
+        cart = np.maximum(counts.reshape(widths[0], widths[1], size).sum(2), 0.0) + PRIOR
         counts, _ = self.answers[factor_table("gap", "position")]
-        position = np.maximum(counts.reshape(len(before), -1, share.shape[-1]).sum(2), 0.0) + PRIOR
+        position = np.maximum(counts.reshape(widths[0], -1, size).sum(2), 0.0) + PRIOR
         weight = (
             before[:, None, None]
             * (cart / cart.sum(1, keepdims=True))[:, :, None]
             * (position / position.sum(1, keepdims=True))[:, None]
-        ).reshape(-1)
-        share, hours = share.copy(), mean_hours(self.codec.clock)
-        share[..., 0] = 0.0  # the end comes when no row is left
-        share[share.sum(-1) == 0, 1:] = 1.0  # where the noise left nothing else, gaps are alike
-        for k, target in enumerate(hours_a_row()):
-            part = share[:, :, k]
-            flat = paced(part.reshape(-1, len(hours)), weight, hours, target)
-            share[:, :, k] = flat.reshape(part.shape)
-        return share
+        )
+        share = self.learn("gap", [*widths[:-1], 1]).reshape(-1, widths[2], size)
+        weight = weight.reshape(-1, widths[2])
+        within = self.codec.clock.within.size
+        between = (weight[..., None] * share[..., within:]).sum((0, 1))
+        by_time = np.tile(between, (SESSION_TIMES, 1))
+        if SESSION_TIME in self.answers and between.sum() > 0:
+            between /= between.sum()
+            counts, noise = self.answers[SESSION_TIME]
+            by_time = backed_off(counts, [SESSION_TIMES], between, first=10.0, noise=noise)
+        return Pacing.learn(self.codec.clock, share, weight, by_time)
 
     def _with_labelled(
         self,
@@ -227,16 +220,16 @@ class PrivateTables:
     def _session_label(self, widths: list[int]) -> np.ndarray:
         """Return the shares of session labels, (contexts, size).
 
-        Labelled sessions lie anywhere among the sessions to come, whose number follows from the
-        rows to come. So only the kinds of labels are asked for, of users who have some to come.
+        Labelled sessions lie anywhere among the sessions to come. So only the kinds of labels are
+        asked for, of users who have some to come.
         """
-        size, (width, rows) = len(self.codec.session_labels) + 1, widths
+        size, (width, levels) = len(self.codec.session_labels) + 1, widths
         counts, noise = self.answers[SESSION_LABEL]
         votes = counts.reshape(-1, size).sum(0)[1:]
         # the label of a session whose kind is hidden by the noise would never be drawn
         kind = np.where(votes > HIDDEN * noise * math.sqrt(width), votes, 0.0)
-        to_come = np.maximum(least_rows().numpy()[:rows] * self.share_of_starts, 1.0)
-        # (labelled sessions to come, rows to come)
+        to_come = np.maximum(mean_rows()[:levels], 1.0)
+        # (labelled sessions to come, sessions to come)
         some = np.minimum(np.arange(width)[:, None] / to_come[None, :], 1.0) * (kind.sum() > 0)
         return np.concatenate(
             [1 - some[..., None], some[..., None] * kind / max(kind.sum(), 1e-9)], 2

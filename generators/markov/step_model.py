@@ -21,12 +21,14 @@ from generators.markov.contexts import (
     purchases,
     reads_of,
     response_of,
-    size_of,
 )
 from generators.markov.item_weights import Chain
+from generators.markov.pacing import Pacing
 from generators.markov.tables import FRESH_PRICE, PARTS, joined
+from generators.markov.user_levels import size_of, visit_of
 from generators.sampling.calibration import AddedBiases, Biases
 from generators.sequences import feature_layout as layout
+from generators.sequences.feature_layout import Counter
 
 HOURS_A_DAY = 24
 OF_BIASES = {"features", "attributes", "event"}  # what the biases of a field read
@@ -45,8 +47,9 @@ class MarkovStepModel:
         items: Chain,
         odds_of_another: float,
         biases: Biases,
+        pacing: Pacing | None,
     ) -> None:
-        self.codec, self.tables_of_attributes = codec, attributes
+        self.codec, self.tables_of_attributes, self.pacing = codec, attributes, pacing
         self.given = {n: context(codec, n, chosen, known) for n, chosen in given.items()}
         # parts of a row that each field is given
         self.reads = {n: reads_of(levels) | OF_BIASES for n, levels in self.given.items()}
@@ -79,6 +82,7 @@ class MarkovStepModel:
             session_label=zero,
             orders=zero,
             size=size_of(self.codec, attributes),
+            visit=visit_of(self.codec, attributes),
             attributes=attributes,
             item=zero,
             response=zero,
@@ -121,8 +125,15 @@ class MarkovStepModel:
         weekday = self.seen.features[rows, layout.LAST_WEEKDAY]
         hour_of_week = np.where(hour > 0, (weekday - 1) * HOURS_A_DAY + hour, 0)
         cycle = self.cycle[self.rhythm[rows], hour_of_week]
-        if self.codec.private:
-            return self.log["gap"][self._looked_up("gap", self._seen("gap", rows))] + cycle
+        if self.pacing is not None:
+            logits = self.log["gap"][self._looked_up("gap", self._seen("gap", rows))]
+            to_come, time = (
+                self.seen.features[rows, self.codec.counter_column(c)]
+                for c in (Counter.ROWS_LEFT, Counter.TIME_LEFT)
+            )
+            sessions = self.seen.features[rows, self.codec.blocks().sessions]
+            parts = self.pacing.parts(self.codec.clock, logits, to_come, sessions, time)
+            return joined(self.codec, parts, torch.from_numpy(cycle)).numpy()
         parts = {
             part: torch.from_numpy(self.log[part][self._looked_up(part, self._seen(part, rows))])
             for part in PARTS

@@ -32,6 +32,7 @@ from generators.codec.parts import (
     LENGTH,
     N_LABELLED_SESSIONS,
     OBSERVATION_SPAN,
+    SESSIONS,
 )
 from generators.codec.restore.codec import restored
 from generators.markov.attributes import AttributeTables
@@ -61,6 +62,7 @@ from generators.markov.item_weights import (
     restored_successors,
 )
 from generators.markov.label_chain import LabelChain, Visits
+from generators.markov.pacing import Pacing
 from generators.markov.private_questions import (
     ITEM_PAIRS,
     ROUNDS,
@@ -91,7 +93,12 @@ from generators.validation import Record, no_others
 ITEMS = "items"  # what the chain is of
 START_S, ROW_S = 8.0, 4e-5  # CPU seconds of a fit on the reference machine, and of each row
 # The attribute that an attribute of users is given; the others are given the one before them.
-PARENTS = {OBSERVATION_SPAN: ARRIVAL, LENGTH: OBSERVATION_SPAN, N_LABELLED_SESSIONS: LENGTH}
+PARENTS = {
+    OBSERVATION_SPAN: ARRIVAL,
+    SESSIONS: OBSERVATION_SPAN,
+    LENGTH: SESSIONS,
+    N_LABELLED_SESSIONS: LENGTH,
+}
 
 
 class Markov(SequenceGenerator):
@@ -105,6 +112,7 @@ class Markov(SequenceGenerator):
     """
 
     supports_epsilon = True
+    plans_sessions = True
     retired_settings = frozenset({"clip"})
 
     def __init__(
@@ -142,6 +150,7 @@ class Markov(SequenceGenerator):
         self.given_: dict[str, list[int]] = {}
         self.expected_: dict[str, Expectation] = {}
         self.biases_: Biases = {}
+        self.pacing_: Pacing | None = None
         if ledger.epsilon is not None:
             visits = Visits.of(owner, steps.items.numpy() - 1)
             self._learn_privately(seen, column, owner, visits, attributes, ledger)
@@ -184,6 +193,8 @@ class Markov(SequenceGenerator):
             widths = [level.size for level in usual_levels(codec, name)]
             self.given_[name] = list(range(len(widths)))
             self.shares_[name] = BackoffTable.dense(private.learn(name, widths), len(widths))
+            if name == "gap":
+                self.pacing_ = private.pacing(widths)
         counts, noise = answers["item"]
         self.chain_ = LabelChain.learned(
             group, paired_by, (counts[1:], noise), answers[ITEM_PAIRS], facts_of(codec.items)
@@ -262,6 +273,7 @@ class Markov(SequenceGenerator):
             self._item_weights(),
             float(self.tables_["odds_of_another"][0]) if self.tables_ else 0.0,
             self.biases_,
+            self.pacing_,
         )
 
     def _item_weights(self) -> Chain:
@@ -273,6 +285,7 @@ class Markov(SequenceGenerator):
         """See Generator.state."""
         arrays = {f"table/{k}": v for k, v in self.tables_.items()}
         arrays |= self.chain_.state(ITEMS) | self.attributes_.state() | state_of(self.biases_)
+        arrays |= {} if self.pacing_ is None else self.pacing_.state()
         for name, table in self.shares_.items():
             arrays |= {f"{part}/{name}": values for part, values in vars(table).items()}
         for name, of in self.expected_.items():
@@ -289,6 +302,8 @@ class Markov(SequenceGenerator):
         own = Record(data)
         own.only(("codec", "given", "parents"))
         self.codec_ = restored({"codec": own.value("codec")}, max_rows=self.max_rows)
+        if self.codec_.private != self.codec_.users.plans_sessions:
+            own.fail("codec", "plans sessions without a budget, or does not under one")
         parents = own.record("parents")
         self.attributes_ = AttributeTables.restored(self.codec_, arrays, parents)
         self.expected_ = restored_expectations(self.codec_, arrays)
@@ -296,14 +311,16 @@ class Markov(SequenceGenerator):
         self.shares_ = self._shares_of(arrays)
         group = np.asarray(self.codec_.items.category[1:], dtype=np.int64)
         self.chain_ = LabelChain.restored(arrays, ITEMS, group)
-        private, size = self.codec_.private, self.codec_.items.size
+        private, size, clock = self.codec_.private, self.codec_.items.size, self.codec_.clock
         self.tables_ = {} if private else restored_successors(arrays, size)
+        self.pacing_ = Pacing.restored(arrays, clock.size - clock.within.size) if private else None
         self.biases_ = {} if private else restored_biases(self.codec_, arrays, network=False)
         no_others(
             arrays,
             [
                 *(f"table/{n}" for n in self.tables_),
                 *self.chain_.state(ITEMS),
+                *(self.pacing_.state() if self.pacing_ else ()),
                 *state_of(self.biases_),
                 *self.attributes_.state(),
                 *(f"{part}/{n}" for n, table in self.shares_.items() for part in vars(table)),

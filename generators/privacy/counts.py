@@ -215,6 +215,12 @@ def _denoised(found: np.ndarray, back: np.ndarray, sd: float) -> np.ndarray:
     return out
 
 
+def shares_of(counts: np.ndarray) -> np.ndarray:
+    """Return `counts` (n,) as shares; equal ones where there are none."""
+    total = counts.sum()
+    return counts / total if total > 0 else np.full(len(counts), 1 / len(counts))
+
+
 def raked(share: np.ndarray, before: np.ndarray, marginal: np.ndarray) -> np.ndarray:
     """Return shares (contexts, size) that lead from the shares of contexts to a marginal.
 

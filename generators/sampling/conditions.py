@@ -24,6 +24,7 @@ from generators.codec.parts import (
     N_LABELLED_SESSIONS,
     OBSERVATION_SPAN,
     RHYTHM,
+    SESSIONS,
 )
 from generators.structure.structure import escaped, unescaped
 
@@ -63,7 +64,16 @@ def accept_where(codec: Codec, where: Mapping[str, str]) -> UserFilter | None:
 
 def _learnt_name(codec: Codec, name: str) -> str:
     """Return the name under which a column of users is learnt."""
-    own = (ARRIVAL, OBSERVATION_SPAN, LENGTH, N_LABELLED_SESSIONS, LAST_ROWS, LAST_SPAN, RHYTHM)
+    own = (
+        ARRIVAL,
+        OBSERVATION_SPAN,
+        LENGTH,
+        SESSIONS,
+        N_LABELLED_SESSIONS,
+        LAST_ROWS,
+        LAST_SPAN,
+        RHYTHM,
+    )
     known = [n for n in codec.user_attributes if n not in own]
     found = name if name in known else escaped(name)
     if found not in known:

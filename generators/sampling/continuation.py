@@ -119,6 +119,7 @@ class Plan:
     """What each of n users will do; all is 0 for a user who does not come back."""
 
     rows: np.ndarray  # (n,) int64
+    n_sessions: np.ndarray  # (n,) int64
     n_labelled_sessions: np.ndarray  # (n,) int64: sessions with a label
     first: np.ndarray  # (n,) int64 ms: the first row
     last_start: np.ndarray  # (n,) int64 ms: when the last session begins
@@ -261,5 +262,6 @@ def _timed(
     until = on_grid(start + lasts.astype(np.int64))
     rows = np.minimum(total[:, ROWS], codec.max_rows // 2)
     last_rows = np.minimum(total[:, LAST_ROWS], rows)
-    found = (rows, total[:, LABELLED], first, start, until, last_rows)
+    sessions = np.minimum(total[:, SESSIONS], rows)
+    found = (rows, sessions, total[:, LABELLED], first, start, until, last_rows)
     return Plan(*(x * back for x in found))

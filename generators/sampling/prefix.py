@@ -22,6 +22,7 @@ from generators.codec.parts import (
     LENGTH,
     N_LABELLED_SESSIONS,
     OBSERVATION_SPAN,
+    SESSIONS,
 )
 from generators.sampling.continuation import Plan, plan
 from generators.sequences.encode import EncodedSequences, encode
@@ -43,6 +44,7 @@ class Prefix:
     time: torch.Tensor
     users: np.ndarray  # (n_users,) their ids
     plan: Plan  # what is to come of them
+    n_sessions: np.ndarray  # (n_users,) int64, so far and to come
     n_labelled_sessions: np.ndarray  # (n_users,) int64 sessions with a label, so far and to come
     allowed: list[torch.Tensor]  # per user attribute (n_users, size) bool: its one code
 
@@ -111,6 +113,9 @@ def prefix_of(
     back = to_come.rows > 0
     steps.target[ends, 0] = torch.from_numpy(np.where(back, codec.clock.encode(silence, back), 0))
     time[ends] = to_come.first
+    starts_session = codec.clock.starts_session(steps.target[:, 0]).numpy()
+    starts_session[ends] = False  # whether the return begins one is part of what is to come
+    n_sessions = to_come.n_sessions + 1 + np.add.reduceat(starts_session, starts, dtype=np.int64)
     n_labelled_sessions = to_come.n_labelled_sessions
     if codec.session_labels:
         labelled = (steps.target[:, steps.names.index(SESSION_LABEL)] > 0).numpy()
@@ -123,8 +128,9 @@ def prefix_of(
         torch.from_numpy(time),
         user[starts - np.arange(len(steps))],
         to_come,
+        n_sessions,
         n_labelled_sessions,
-        _allowed(codec, steps, to_come, time[starts], n_labelled_sessions),
+        _allowed(codec, steps, to_come, time[starts], n_sessions, n_labelled_sessions),
     )
 
 
@@ -157,6 +163,7 @@ def _allowed(
     steps: EncodedSequences,
     to_come: Plan,
     arrival: np.ndarray,
+    n_sessions: np.ndarray,
     n_labelled_sessions: np.ndarray,
 ) -> list[torch.Tensor]:
     """Return the one code of each user attribute: as seen, or as it follows from the plan.
@@ -166,7 +173,11 @@ def _allowed(
     back = to_come.rows > 0
     totals = {
         LENGTH: steps.lengths() - 1 + to_come.rows,
-        OBSERVATION_SPAN: (to_come.until - arrival) / 1000,
+        OBSERVATION_SPAN: (
+            (to_come.last_start if codec.users.plans_sessions else to_come.until) - arrival
+        )
+        / 1000,
+        SESSIONS: n_sessions,
         LAST_ROWS: to_come.last_rows,
         LAST_SPAN: (to_come.until - to_come.last_start) / 1000,
         N_LABELLED_SESSIONS: n_labelled_sessions,

@@ -15,6 +15,7 @@ from generators.codec.parts import (
     LENGTH,
     N_LABELLED_SESSIONS,
     OBSERVATION_SPAN,
+    SESSIONS,
 )
 from generators.codec.timing_params import TimingParams
 from generators.sampling import timing
@@ -78,6 +79,11 @@ def start_states(
         if codec.session_labels
         else np.zeros_like(arrival)
     )
+    n_sessions = (
+        np.maximum(_within(codec, SESSIONS, user_attributes, generator).round().astype(np.int64), 1)
+        if codec.users.plans_sessions
+        else np.zeros_like(arrival)
+    )
     length = np.maximum(
         _within(codec, LENGTH, user_attributes, generator).round().astype(np.int64), 1
     )
@@ -88,6 +94,7 @@ def start_states(
         length=length,
         until=until,
         time=arrival,
+        n_sessions=n_sessions,
         n_labelled_sessions=n_labelled_sessions,
         last_rows=last_rows,
         last_start=last_start,
@@ -110,8 +117,11 @@ def _continued_states(
         codec.effects(),
         values=initial_values(codec, user_attributes.numpy()),
         length=length,
-        until=np.where(back, to_come.until, last),
+        until=np.where(
+            back, to_come.last_start if codec.users.plans_sessions else to_come.until, last
+        ),
         time=arrival,
+        n_sessions=given.n_sessions if codec.users.plans_sessions else np.zeros_like(length),
         n_labelled_sessions=given.n_labelled_sessions,
         last_rows=last_rows,
         last_start=np.where(back, to_come.last_start, last),

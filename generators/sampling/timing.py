@@ -15,7 +15,13 @@ from generators.sampling.constraints import drawn
 from generators.sequences import codes
 from generators.sequences import row_columns as col
 from generators.sequences.levels import level_of_rows, level_of_time
-from generators.sequences.user_record import is_final, response_at, rows_left, target_of
+from generators.sequences.user_record import (
+    is_final,
+    response_at,
+    rows_left,
+    sessions_left,
+    target_of,
+)
 
 CANDIDATES = 64  # times among which the weekly cycle chooses
 DRAWS = 2  # uniform numbers for one time
@@ -81,6 +87,8 @@ def late_users(users, timing_params, out):
         time, left = u.time, rows_left(u)
         level = level_of_rows(left)
         late = left > 1 and level_of_time(target_of(u) - time) < timing_params.least[level]
+        if u.n_sessions > 0 and sessions_left(u) == 0:
+            late = False
         if timing_params.planned and is_final(u):
             late = False
             if left > 0:
@@ -147,6 +155,38 @@ def _keep_open(u, timing_params, can):
         some = some or (can[g] and timing_params.low[g] <= seconds)
     for g in range(1, len(can)):
         can[g] = can[g] and (timing_params.low[g] <= seconds or not some)
+
+
+@inner_with_arrays
+def _fitting_sessions(u, timing_params, can):
+    """Write to `can` (size,) the gaps of a user whose sessions are planned.
+
+    There are rows enough left for the sessions to come, and time. The last of them begins when it
+    is to, or as near to it as a gap leads; it goes on until no row is left. Where no time is left
+    for another session, the one that has begun goes on.
+    """
+    within, left, to_begin = timing_params.within, rows_left(u), sessions_left(u)
+    stays = u.label_pending != 0 or left > to_begin
+    until = u.until if to_begin > 0 else timing_params.end
+    seconds = (until - u.time) / 1000.0
+    for g in range(len(can)):
+        can[g] = g > 0 and left > 0 and timing_params.low[g] <= seconds
+    can[0] = left == 0
+    if left == 0 or len(can) == within:
+        return
+    room = seconds - (to_begin - 1) * timing_params.low[within]
+    nearest = np.inf
+    for g in range(within, len(can)):
+        can[g] = to_begin > 0 and timing_params.low[g] <= room
+        if can[g]:
+            nearest = min(nearest, max(seconds - timing_params.high[g], 0.0))
+    if to_begin == 1:
+        for g in range(within, len(can)):
+            can[g] = can[g] and max(seconds - timing_params.high[g], 0.0) <= nearest
+    if not stays and can[within:].any():
+        can[1:within] = False
+    if u.label_pending != 0 and can[1:within].any():
+        can[within:] = False
 
 
 @inner_with_arrays
@@ -227,7 +267,10 @@ def draw_gaps(users, timing_params, over, logits, u, row):
         if _is_to_buy(users[i]):
             users[i].length += max(FEWEST_TO_BUY - rows_left(users[i]), 0)
         if not over[i] or _is_to_buy(users[i]):
-            _fitting(users[i], timing_params, can)
+            if users[i].n_sessions > 0:
+                _fitting_sessions(users[i], timing_params, can)
+            else:
+                _fitting(users[i], timing_params, can)
             gap = drawn(logits[i], can, u[i, 0])
             row[i, col.GAP] = _in_time(users[i], timing_params, can, gap)
 
@@ -256,6 +299,11 @@ def move(users, timing_params, u, row):
         low, room = timing_params.low[gap], (until - user.time) / 1000.0
         high = max(min(timing_params.high[gap], room), low)
         due = left == 1 if final else left == 0 and is_session_start
+        if user.n_sessions > 0:
+            due = is_session_start and sessions_left(user) == 1
+            if sessions_left(user) == 0:
+                until = timing_params.end
+                high = max(min(timing_params.high[gap], (until - user.time) / 1000.0), low)
         if due and low <= room <= timing_params.high[gap]:
             row[i, col.TIME] = until
         else:

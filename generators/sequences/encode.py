@@ -33,6 +33,7 @@ from generators.sequences.encode_columns import (
     initial_values,
     order_numbers,
     rest_codes,
+    sessions_of,
     shared_values,
     starts_of,
     user_attribute_codes,
@@ -248,13 +249,16 @@ def _unfold(
     items = np.zeros(n, dtype=np.int64)
     known = np.zeros((n, codes.N_COPY_RANKS), dtype=np.int32)
     flags = np.zeros(n, dtype=np.int64)
-    until = rows.row[rows.starts + rows.counts - 1, col.TIME] if len(rows.starts) else rows.starts
+    ends = rows.row[rows.starts + rows.counts - 1, col.TIME] if len(rows.starts) else rows.starts
+    until = last[1] if codec.users.plans_sessions else ends
     state = UserState(
         codec.effects(),
         values=initial_values(codec, user_attributes),
         length=rows.counts,
         until=until,
         time=until,
+        n_sessions=sessions_of(rows.row[:, col.IS_SESSION_START], rows.counts)
+        * codec.users.plans_sessions,
         n_labelled_sessions=n_labelled_sessions,
         last_rows=last[0] if codec.plans_last else np.zeros_like(rows.counts),
         last_start=last[1],

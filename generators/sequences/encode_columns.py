@@ -18,6 +18,7 @@ from generators.codec.parts import (
     N_LABELLED_SESSIONS,
     OBSERVATION_SPAN,
     RHYTHM,
+    SESSIONS,
     USUAL,
 )
 from generators.codec.rhythms import rhythm_codes
@@ -31,6 +32,18 @@ def starts_of(user: np.ndarray) -> np.ndarray:
         if len(user)
         else np.zeros(0, dtype=np.int64)
     )
+
+
+def sessions_of(is_session_start: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the sessions of users with `counts` (n_users,) rows each, (n_users,) int64.
+
+    Of the rows (n,) of all users it is known whether they begin another session than the row
+    before; a user's first row does not count.
+    """
+    so_far = np.append(0, np.cumsum(is_session_start.astype(np.int64)))
+    ends = np.cumsum(counts)
+    sessions: np.ndarray = 1 + so_far[ends] - so_far[ends - counts]
+    return sessions
 
 
 def initial_values(codec: Codec, user_attributes: np.ndarray) -> np.ndarray:
@@ -67,22 +80,23 @@ def user_attribute_codes(
     ends, counts = np.append(starts[1:], len(user)) - 1, np.diff(np.append(starts, len(user)))
     activity = {
         ARRIVAL: (time[starts] - codec.clock.start_ms) / 1000,
-        OBSERVATION_SPAN: (time[ends] - time[starts]) / 1000,
+        OBSERVATION_SPAN: ((last[1] if codec.users.plans_sessions else time[ends]) - time[starts])
+        / 1000,
         LAST_ROWS: last[0].astype(np.float64),
         LAST_SPAN: np.where(last[0] > 0, (time[ends] - last[1]) / 1000, 0.0),
         N_LABELLED_SESSIONS: n_labelled_sessions.astype(np.float64),
         LENGTH: counts.astype(np.float64),
     }
+    begins = np.append(True, user[1:] != user[:-1])[: len(user)] | is_session_start
+    owner = np.repeat(np.arange(len(starts)), counts)
+    activity[SESSIONS] = sessions_of(is_session_start, counts).astype(np.float64)
     if RHYTHM in codec.user_attributes:
-        begins = np.append(True, user[1:] != user[:-1]) | is_session_start
-        owner = np.cumsum(np.append(False, user[1:] != user[:-1]))
         activity[RHYTHM] = rhythm_codes(
             codec.clock.rhythms, owner[begins], hour_of_week(time[begins])
         )
     for name, mean in habits(codec, events, user, time).items() if not codec.private else ():
         activity[USUAL + name] = mean.round(6)
     table = _users_table(codec, log, events["user_id"].iloc[starts].astype(str).to_numpy())
-    owner = np.repeat(np.arange(len(starts)), counts)
     columns = []
     for name, coder in codec.user_attributes.items():
         favourite = codec.favourite_of(name)

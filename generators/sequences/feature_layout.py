@@ -66,14 +66,17 @@ class Blocks(NamedTuple):
     id_counts: int
     id_ages: int
     offer: int  # the open offer, where a log has campaigns
+    sessions: int  # those still to begin, where they are planned
     clock: int
     width: int
 
     @classmethod
-    def of(cls, *, values: int, rest: int, ids: int, offers: bool = False) -> Self:
+    def of(
+        cls, *, values: int, rest: int, ids: int, offers: bool = False, sessions: bool = False
+    ) -> Self:
         """Lay out the features of a log with these numbers of categorical, other and id columns.
 
-        `offers`: are there campaigns?
+        `offers`: are there campaigns? `sessions`: is their number planned?
         """
         sizes = (
             col.N_CODES,
@@ -84,6 +87,7 @@ class Blocks(NamedTuple):
             ids,
             ids,
             len(OFFER_SIZES) * offers,
+            int(sessions),
             len(CLOCK_SIZES),
         )
         return cls(*accumulate(sizes, initial=0))
@@ -100,6 +104,7 @@ def feature_sizes(
     rest: list[int],
     ids: int,
     offers: bool = False,
+    sessions: bool = False,
 ) -> list[int]:
     """Return the number of levels of each column; arguments are numbers of codes, 0 included."""
     last_row = (gaps, events, N_COPY_ACTIONS, categories, N_ORDERS, session_labels)
@@ -112,5 +117,6 @@ def feature_sizes(
         *([ID_COUNTS] * ids),
         *([ID_AGES] * ids),
         *(OFFER_SIZES if offers else ()),
+        *([COUNTER_SIZES[Counter.ROWS_LEFT]] * sessions),  # of the same levels
         *(size + 1 for size in CLOCK_SIZES),
     ]

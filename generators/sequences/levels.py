@@ -13,6 +13,7 @@ from generators.sequences.feature_layout import COUNTER_SIZES, Counter
 
 # Fewer rows to come have a level each; beyond, and for time, there are two levels a doubling.
 FEW_LEFT = 8
+SESSION_TIMES = 12  # levels of the time a session: below half an hour, ..., 512 hours and more
 SLOW_PACES = 30  # levels of a pace below one row an hour, two a doubling
 _MOST_ROWS = COUNTER_SIZES[Counter.ROWS_LEFT] - 1
 _MOST_TIME = COUNTER_SIZES[Counter.TIME_LEFT] - 1
@@ -61,10 +62,28 @@ def least_rows() -> torch.Tensor:
     return torch.searchsorted(rows_level(rows), torch.arange(COUNTER_SIZES[Counter.ROWS_LEFT]))
 
 
-def hours_a_row() -> np.ndarray:
-    """Return the mean time of a row in hours at each level of Counter.PACE, (levels,)."""
-    level = np.arange(COUNTER_SIZES[Counter.PACE])
-    hours: np.ndarray = 2.0 ** ((SLOW_PACES + 0.5 - level) / 2)
+def mean_rows() -> np.ndarray:
+    """Return the mean number of rows to come of each level of Counter.ROWS_LEFT, (levels,)."""
+    low = least_rows().numpy().astype(np.float64)
+    high = np.append(low[1:], low[-1] * 2**0.5)
+    mean: np.ndarray = (low + high - 1) / 2
+    return mean
+
+
+def level_of_session_time() -> np.ndarray:
+    """Return the level of the time a session, by the levels of time and of sessions to come.
+
+    It is (levels of time, levels of sessions) int64, below SESSION_TIMES: one a doubling of hours.
+    """
+    hours = mean_time()[:, None] / np.maximum(mean_rows()[None, :], 1.0)
+    level = np.floor(np.log2(np.maximum(hours, 1e-9))) + 2
+    return np.clip(level, 0, SESSION_TIMES - 1).astype(np.int64)
+
+
+def mean_time() -> np.ndarray:
+    """Return the time to come in hours at the middle of each level of Counter.TIME_LEFT."""
+    level = np.arange(COUNTER_SIZES[Counter.TIME_LEFT])
+    hours: np.ndarray = 15 / 3600 * (2 ** (np.maximum(level - 0.5, 0.0) / 2) - 1)
     return hours
 
 

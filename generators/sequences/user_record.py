@@ -24,6 +24,7 @@ USER = np.dtype(
         ("length", "i8"),  # rows that the user is to have
         ("until", "i8"),  # ms: when the last of them is to be
         ("time", "i8"),  # ms of the last row
+        ("n_sessions", "i8"),  # that the user is to have, 0 = they are not planned
         ("n_labelled_sessions", "i8"),  # that the user is to have
         # rows of the last of several sessions, 0 = it is the only one, or is not planned
         ("last_rows", "i8"),
@@ -83,6 +84,12 @@ def rows_left(u):
 def target_of(u):
     """Return when the last session is to begin, or to end once it has begun, in ms."""
     return u.until if is_final(u) else u.last_start
+
+
+@inner
+def sessions_left(u):
+    """Return the number of sessions still to begin, of a user whose sessions are planned."""
+    return max(u.n_sessions - u.sessions, 0)
 
 
 @inner

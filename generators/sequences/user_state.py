@@ -28,6 +28,7 @@ from generators.sequences.user_record import (
     push_row,
     response_at,
     rows_left,
+    sessions_left,
     target_of,
 )
 
@@ -38,8 +39,8 @@ _HIGHEST = np.array([size - 1 for size in COUNTER_SIZES])  # level of each count
 class UserState:
     """Hold the state of n users.
 
-    `length`, `until`, `time`, `n_labelled_sessions`, `last_rows`, `last_start` and `rhythm` are
-    (n,) int64, see USER; `values` (n, n_values) are the values that users start with.
+    `length`, `until`, `time`, `n_sessions`, `n_labelled_sessions`, `last_rows`, `last_start` and
+    `rhythm` are (n,) int64, see USER; `values` (n, n_values) are the values that users start with.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class UserState:
         length: np.ndarray,
         until: np.ndarray,
         time: np.ndarray,
+        n_sessions: np.ndarray,
         n_labelled_sessions: np.ndarray,
         last_rows: np.ndarray,
         last_start: np.ndarray,
@@ -62,6 +64,7 @@ class UserState:
             "length": length,
             "until": until,
             "time": time,
+            "n_sessions": n_sessions,
             "n_labelled_sessions": n_labelled_sessions,
             "last_rows": last_rows,
             "last_start": last_start,
@@ -118,11 +121,13 @@ def write_features(u, more, effects, out):
         count, age = more[n + k], more[n + effects.ids + k]
         out[blocks.id_counts + k] = min(count, layout.ID_COUNTS - 1)
         out[blocks.id_ages + k] = min(math.ceil(math.log2(age + 1)), layout.ID_AGES - 1)
-    if blocks.clock > blocks.offer:
+    if blocks.sessions > blocks.offer:
         out[blocks.offer] = response_at(u, u.time)
         hours = max(u.offer_until - u.time, 0) / 3_600_000
         left = min(math.ceil(math.log2(hours + 1)), layout.OFFER_SIZES[1] - 1)
         out[blocks.offer + 1] = left if out[blocks.offer] != codes.NO_OFFER else 0
+    if blocks.clock > blocks.sessions:
+        out[blocks.sessions] = level_of_rows(sessions_left(u))
     for k in range(col.N_CLOCK):
         out[blocks.clock + k] = u.clock[k]
 

@@ -17,6 +17,7 @@ from generators.codec.parts import (
     N_LABELLED_SESSIONS,
     OBSERVATION_SPAN,
     RHYTHM,
+    SESSIONS,
     USUAL,
     Users,
 )
@@ -34,7 +35,8 @@ def read_users(codec: Codec, part: Record) -> Users:
     kinds = {n: columns.text(n, KINDS) for n in columns}
     planned = [n for n in (LAST_ROWS, LAST_SPAN) if n in names]
     if (
-        names[:3] != [ARRIVAL, OBSERVATION_SPAN, LENGTH]
+        [n for n in names if n != SESSIONS][:3] != [ARRIVAL, OBSERVATION_SPAN, LENGTH]
+        or names.index(LENGTH) != 2 + (SESSIONS in names)
         or (N_LABELLED_SESSIONS in names) != bool(codec.session_labels)
         or len(planned) == 1
     ):
@@ -49,6 +51,7 @@ def read_users(codec: Codec, part: Record) -> Users:
         OBSERVATION_SPAN: span,
         LAST_SPAN: span,
         LENGTH: MOST_COUNTED,
+        SESSIONS: MOST_COUNTED,
         N_LABELLED_SESSIONS: MOST_COUNTED,
         LAST_ROWS: MOST_COUNTED,
     }

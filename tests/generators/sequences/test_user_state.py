@@ -109,6 +109,7 @@ def test_a_fresh_item_is_none_that_the_user_has_unless_there_is_no_other() -> No
         length=zeros,
         until=zeros,
         time=zeros,
+        n_sessions=zeros,
         n_labelled_sessions=zeros,
         last_rows=zeros,
         last_start=zeros,
