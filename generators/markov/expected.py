@@ -76,7 +76,10 @@ class Expected(Condition):
 
     def of(self, seen: ContextFeatures) -> np.ndarray:
         """See Condition."""
-        codes = np.stack([condition.of(seen) for condition in self.hints], 1)
+        columns = [condition.of(seen) for condition in self.hints]
+        codes = np.empty((len(columns[0]), len(columns)), dtype=np.int64)
+        for k, column in enumerate(columns):  # of few rows a stack costs as much as its columns
+            codes[:, k] = column
         level: np.ndarray = np.searchsorted(self.edges, self.trees.predict(codes))
         return level
 

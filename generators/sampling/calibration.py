@@ -154,6 +154,7 @@ class AddedBiases:
             if biases
         }
         self.items = LevelLift(codec, of_items)
+        self.columns = {name: codec.value_column(name) for name in codec.value_fields}
 
     def of(
         self,
@@ -185,7 +186,7 @@ class AddedBiases:
             contexts = user_attributes[:, place] * _contexts_given(self.codec, name)
             added += self.biases[given(name, place)][contexts + given_context]
         if name != "event":  # missing, the same as before, the values
-            same = added[np.arange(len(out)), features[:, self.codec.value_column(name)]]
+            same = added[np.arange(len(out)), features[:, self.columns[name]]]
             added = np.column_stack([np.zeros_like(same), same, added[:, 1:]])
         return out + added
 
