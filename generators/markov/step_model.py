@@ -113,8 +113,7 @@ class MarkovStepModel:
             if self.odds_of_another != 0.0:
                 apart = self.announced.others(seen.features, self.recent[rows])
                 logits[:, COPIES] += self.odds_of_another * apart
-            liked = self.biases.items.of_copies(seen.event, self.recent[rows], seen.attributes)
-            return logits if liked is None else logits + liked
+            return logits
         at = seen.features[:, layout.LAST_EVENT] if name == "event" else seen.event
         added = self.biases.of(name, at, at, seen.features, seen.attributes)
         return logits if added is None else logits + added
@@ -159,7 +158,7 @@ class MarkovStepModel:
         before = self.seen.features[rows, layout.LAST_ITEMS]
         weights = self.items.weights(category, before, rows, lift)
         liking = np.zeros_like(weights)
-        self.biases.items.add(liking, category, self.seen.attributes[rows])
+        self.biases.prices.add(liking, category, self.seen.attributes[rows])
         weights *= np.exp(liking)
         return weights
 

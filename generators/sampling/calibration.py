@@ -4,7 +4,7 @@ A network is right about the rows that it was shown, and a little less about row
 own: what takes several rows, such as a purchase, is then drawn too rarely. A table knows the levels
 that were chosen for it, and no others. So samples are drawn, and what they have too rarely or too
 often gets a bias: events after each other, whether a row has a value of a column, and by each
-attribute that the log gives of its users events, values and levels of items. All tables of a field
+attribute that the log gives of its users events, values and levels of price. All tables of a field
 are raked on the rows of a sample (Deming and Stephan 1940, doi:10.1214/aoms/1177731829).
 
 A network knows less than tables of what a row depends on: its events are counted by what can follow
@@ -25,10 +25,10 @@ from generators.codec.coders import Values
 from generators.sampling.conditions import with_labelled_sessions
 from generators.sampling.contexts import Contexts
 from generators.sampling.counted_rows import CountedRows, rows_of_log, rows_of_sample
-from generators.sampling.item_levels import LevelLift, chooses_freely, item_levels
+from generators.sampling.price_levels import PriceLift, price_level
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.sampled import Sampled
-from generators.structure.structure import GIVEN
+from generators.structure.structure import GIVEN, ITEM_PRICE
 from generators.validation import LARGEST_WEIGHT, array
 
 ROUNDS = 5  # samples
@@ -67,7 +67,7 @@ def calibrate_fields(codec: Codec, steps: EncodedSequences, draw: Draw, *, netwo
         drawn = rows_of_sample(codec, draw(biases, users, k, False))
         if labelled:
             drawn = drawn.and_labelled(rows_of_sample(codec, draw(biases, labelled, k, True)))
-        for name in (*(n for n in codec.fields() if n in biases), *item_levels(codec)):
+        for name in (*(n for n in codec.fields() if n in biases), ITEM_PRICE):
             _rake(codec, name, real, drawn, biases, BEYOND / (1 + k / 2))
     return biases
 
@@ -126,7 +126,7 @@ def given(name: str, place: int) -> str:
 
 def _contexts_given(codec: Codec, name: str) -> int:
     """Return how many contexts a field has for each code of an attribute."""
-    if name in item_levels(codec):
+    if name == ITEM_PRICE:
         return 1
     return codec.events.size + 1 if name == "event" else codec.events.size
 
@@ -134,12 +134,12 @@ def _contexts_given(codec: Codec, name: str) -> int:
 def _counted_by_attribute(codec: Codec) -> dict[str, int]:
     """Return the codes of the fields that are counted by attributes; of a column, its values.
 
-    Levels of items are counted as a field is.
+    The level of an item's price is counted as a field is.
     """
     sizes = {name: codec.values[name].size for name in codec.value_fields}
-    sizes = {n: s for n, s in sizes.items() if s <= MOST_CODES}
-    levels = {name: int(level.max()) + 1 for name, level in item_levels(codec).items()}
-    return {"event": codec.events.size, **sizes, **levels}
+    sizes = {"event": codec.events.size} | {n: s for n, s in sizes.items() if s <= MOST_CODES}
+    level = price_level(codec)
+    return sizes if level is None else {**sizes, ITEM_PRICE: int(level.max()) + 1}
 
 
 class AddedBiases:
@@ -148,12 +148,9 @@ class AddedBiases:
     def __init__(self, codec: Codec, biases: Biases) -> None:
         self.codec, self.biases = codec, biases
         self.counted, self.given = _counted_by_attribute(codec), given_attributes(codec)
-        of_items = {
-            place: [biases[given(name, place)] for name in item_levels(codec)]
-            for place in self.given.values()
-            if biases
-        }
-        self.items = LevelLift(codec, of_items)
+        names = {place: given(ITEM_PRICE, place) for place in self.given.values()}
+        tables = {place: biases[name] for place, name in names.items() if name in biases}
+        self.prices = PriceLift(codec, tables)
         self.columns = {name: codec.value_column(name) for name in codec.value_fields}
 
     def of(
@@ -175,7 +172,7 @@ class AddedBiases:
             user_attributes: (m, S) of their users.
         """
         if name == "category":
-            return self.items.of_categories(user_attributes)
+            return self.prices.of_categories(user_attributes)
         if name not in self.biases:
             return None
         out: np.ndarray = self.biases[name][context]
@@ -303,9 +300,10 @@ def _table_given(
     codec: Codec, name: str, rows: CountedRows, attribute: int, contexts: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the contexts of an attribute's codes, and the codes of a field, -1 = none, (n,)."""
-    if (level := item_levels(codec).get(name)) is not None:
-        counted = (rows.item > 0) & chooses_freely(codec)[rows.event] & ~rows.only_labels
-        return rows.attributes[:, attribute], np.where(counted, level[rows.item], -1)
+    level = price_level(codec)
+    if name == ITEM_PRICE and level is not None:
+        counted = (rows.fresh_item > 0) & ~rows.only_labels
+        return rows.attributes[:, attribute], np.where(counted, level[rows.fresh_item], -1)
     value = rows.event if name == "event" else rows.values[name]
     context = rows.before if name == "event" else rows.event
     counted = (value > 0) & ~rows.only_labels

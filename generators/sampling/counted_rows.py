@@ -24,7 +24,7 @@ class CountedRows(NamedTuple):
     event: np.ndarray
     values: dict[str, np.ndarray]  # resolved, 0 = missing, -1 = the row is not asked
     attributes: np.ndarray  # (n, S) of the rows' users
-    item: np.ndarray  # code, 0 = none
+    fresh_item: np.ndarray  # code of the item, 0 = none, or one that the user has had before
     ids: dict[str, np.ndarray]  # how an id relates to earlier ones, -1 = the row is not asked
     begins: np.ndarray  # bool: a session
     label: np.ndarray  # of the session
@@ -71,7 +71,7 @@ def rows_of_log(codec: Codec, steps: EncodedSequences) -> CountedRows:
         column["event"][rows],
         values,
         attributes[owner],
-        steps.items.numpy()[rows],
+        np.maximum(column["item"][rows], 0),
         {name: column[name][rows] for name in codec.ids},
         begins,
         label,
@@ -94,7 +94,7 @@ def rows_of_sample(codec: Codec, sampled: Sampled) -> CountedRows:
         event,
         dict(zip(codec.value_fields, row.values.numpy().T, strict=True)),
         attributes[user],
-        row.item.numpy(),
+        np.where(row.copy_action.numpy() == codes.FRESH, row.item.numpy(), 0),
         {name: rest[name] for name in codec.ids},
         begins,
         label,

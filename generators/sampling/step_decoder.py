@@ -148,11 +148,6 @@ class StepDecoder:
             hour_of_week = np.where(hour > 0, (day - 1) * 24 + hour, 0)
             place = self.rhythm[rows] * self.net.cycle.shape[1] + hour_of_week
             _add(logits, np.arange(len(rows)), place[:, None], self.cycle)
-        if name == COPY_ACTION:
-            added = self.biases.items.of_copies(
-                self.event[rows], self.recent[rows], self.user_attributes[rows]
-            )
-            return logits if added is None else logits + added
         if name != "category" and name not in self.biases.biases:
             return logits
         features, context = self.features[rows], self._context(name, rows)
@@ -199,7 +194,7 @@ class StepDecoder:
                 self.first_trait,
                 self.favourites,
             )
-        self.biases.items.add(out, category, self.user_attributes[rows])
+        self.biases.prices.add(out, category, self.user_attributes[rows])
         out -= out.max(1, keepdims=True)
         return np.exp(out, out=out)
 

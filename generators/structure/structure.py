@@ -288,17 +288,17 @@ def in_order(relations: Iterable[Relation], columns: Iterable[str]) -> list[Rela
 # --- names ----------------------------------------------------------------------------------------
 
 # Names that the codec, or decoding, gives to something of its own.
+ITEM_PRICE = "item's price"  # the level that an item's price is counted by
 OWN = frozenset(
     {
-        *("gap", "intent", "pick", "item", "order", "price_ratio", "_row"),
+        *("gap", "intent", "pick", "item", "order", "price_ratio", "_row", ITEM_PRICE),
         *("clock", "flags", "recent items", "traits"),
         *("arrival", "stay", "length", "marks", "last rows", "last stay", "rhythm"),
     }
 )
-# of a level of items, and of biases by an attribute
-OF_ITEM, GIVEN = "item's ", "given "
+GIVEN = "given "  # before the name of biases by an attribute
 OWN_PREFIXES = (
-    *("label:", "favourite ", "second ", "usual ", OF_ITEM, GIVEN),
+    *("label:", "favourite ", "second ", "usual ", GIVEN),
     *(FACTOR, DISTANCE, STEP, ESCAPE),
 )
 

@@ -162,7 +162,7 @@ def test_exceptions_are_as_frequent_as_in_the_log(log: EventLog) -> None:
 
 
 ANY_NAMES = [*sorted(OWN), "label:x", "favourite x", "column:item", "a.b"]
-ANY_NAMES += ["item's price", "given 3: event", "event given country"]
+ANY_NAMES += ["given 3: event", "event given country"]
 
 
 @pytest.mark.parametrize("names", [ANY_NAMES[k::4] for k in range(4)], ids=" ".join)

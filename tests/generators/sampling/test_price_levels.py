@@ -1,4 +1,4 @@
-"""Users with an attribute choose items of a level as often as in the log."""
+"""Users with an attribute choose dear items as often as in the log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from fixtures.shop_logs import shop_log
 
 import generators
 from eventlog import EventLog
-from generators.sequences import codes
 
 DEAR = 70.0  # price
 
@@ -50,15 +49,16 @@ def test_dear_items_follow_the_attributes_of_users(model: str, settings: dict) -
         assert drawn[plan] == pytest.approx(real[plan], abs=0.08)
 
 
-def test_no_item_is_lifted_that_cannot_be_chosen() -> None:
-    """What a purchase copies follows from what was chosen before; no item has no level."""
-    fitted = generators.fit(dear_log(), model="markov", seed=1)
-    items = fitted._step_model().biases.items
-    event = np.arange(len(items.free))
-    nothing = np.zeros((len(event), codes.N_COPY_RANKS), dtype=np.int64)
-    attributes = np.ones((len(event), len(fitted.codec_.user_attributes)), dtype=np.int64)
-    added = items.of_copies(event, nothing, attributes)
-    assert added is not None and (added == 0).all()
-    lifted = items.of_copies(event, nothing + 1, attributes)
-    assert lifted is not None and (lifted[~items.free] == 0).all()
-    assert (lifted[items.free][:, codes.FIRST_COPY : codes.EARLIER] != 0).any()
+@pytest.mark.parametrize(("model", "settings"), [("vae", {"epochs": 2}), ("markov", {})])
+def test_attributes_that_say_nothing_leave_users_their_items(model: str, settings: dict) -> None:
+    """Lifts of copies as well left users one item each."""
+    log = shop_log(users=200, rows=40, seed=3)
+    rng, users = np.random.default_rng(6), pd.unique(log.events["user_id"].astype(str))
+    known = {f"a{k}": rng.choice(list("uvwxyz"), len(users)) for k in range(3)}
+    log = replace(log, users=pd.DataFrame({"user_id": users, **known}), labels=None)
+    sample = generators.fit(log, model=model, seed=1, settings=settings).sample(300, seed=2)
+
+    def items_of_a_user(of: EventLog) -> float:
+        return float(of.events.groupby("user_id", observed=True)["item_id"].nunique().mean())
+
+    assert items_of_a_user(sample) == pytest.approx(items_of_a_user(log), rel=0.2)
