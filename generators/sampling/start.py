@@ -79,14 +79,13 @@ def start_states(
         if codec.session_labels
         else np.zeros_like(arrival)
     )
-    n_sessions = (
-        np.maximum(_within(codec, SESSIONS, user_attributes, generator).round().astype(np.int64), 1)
-        if codec.users.plans_sessions
-        else np.zeros_like(arrival)
-    )
-    length = np.maximum(
-        _within(codec, LENGTH, user_attributes, generator).round().astype(np.int64), 1
-    )
+    u = torch.rand(len(arrival), generator=generator, dtype=torch.float64).numpy()
+    length = np.maximum(_at(codec, LENGTH, user_attributes, u).round().astype(np.int64), 1)
+    n_sessions = np.zeros_like(arrival)
+    if codec.users.plans_sessions:
+        # at the same place of their interval: who has one row a session has as many of each
+        drawn = _at(codec, SESSIONS, user_attributes, u).round().astype(np.int64)
+        n_sessions = np.clip(drawn, 1, length)
     last_rows, last_start = _last_session(codec, user_attributes, arrival, until, length, generator)
     return arrival, UserState(
         codec.effects(),
@@ -209,6 +208,11 @@ def _within(
     codec: Codec, name: str, user_attributes: torch.Tensor, generator: torch.Generator
 ) -> np.ndarray:
     """Draw a number within the bin of each user's attribute `name`, (n,) float64."""
+    u = torch.rand(len(user_attributes), generator=generator, dtype=torch.float64).numpy()
+    return _at(codec, name, user_attributes, u)
+
+
+def _at(codec: Codec, name: str, user_attributes: torch.Tensor, u: np.ndarray) -> np.ndarray:
+    """Return what is at `u` (n,), from 0 to 1, in the bin of each user's attribute, (n,)."""
     bins, code = _codes_of(codec, name, user_attributes)
-    u = torch.rand(len(code), generator=generator, dtype=torch.float64).numpy()
     return np.nan_to_num(bins.decode(code, u), nan=1.0)
