@@ -54,15 +54,13 @@ def learn_activity(
         if queries.private
         else int(np.clip(queries.n_users // USERS_OF_BIN, 8, 2 * intervals))
     )
-    out: dict[str, Values | Bins] = {
+    return {
         ARRIVAL: _arrival(queries, clock, user, time, fine),
         OBSERVATION_SPAN: _observation_span(queries, clock, user, time, fine),
+        # before the length, which is given it
+        **({SESSIONS: _counted(max_rows)} if plan_sessions else {}),
         LENGTH: _length(queries, user, fine, max_rows),
     }
-    if plan_sessions:  # before the length, which is given it
-        length = out.pop(LENGTH)
-        out |= {SESSIONS: _counted(max_rows), LENGTH: length}
-    return out
 
 
 def _arrival(

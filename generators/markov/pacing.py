@@ -65,35 +65,6 @@ class Pacing:
             usual = np.log((by_time + PRIOR) / (between / between.sum() + PRIOR))
         return cls(odds.astype(np.float32), rate.astype(np.float32), usual.astype(np.float32))
 
-    def parts(
-        self,
-        clock: Clock,
-        log_share: np.ndarray,
-        rows: np.ndarray,
-        sessions: np.ndarray,
-        time: np.ndarray,
-    ) -> dict[str, torch.Tensor]:
-        """Return the logits of the parts of the gap; see `tables.joined`.
-
-        Args:
-            clock: of the log.
-            log_share: (n, size) of gaps.
-            rows: (n,) levels of the rows to come; so are `sessions` and `time`.
-            sessions: see there.
-            time: see there.
-        """
-        within, share = clock.within.size, torch.from_numpy(log_share).clamp(min=LEAST_LOG)
-        inside, between = share[:, 1:within], share[:, within:]
-        if between.shape[1] == 0:
-            return {WITHIN: inside, BEGINS: torch.zeros(len(inside), 2)}
-        odds = torch.logsumexp(between, 1) - torch.logsumexp(inside, 1)
-        odds = odds + torch.from_numpy(self.odds[rows, sessions])
-        hours = np.nan_to_num(mean_hours(clock, mean_time())[:, within:].astype(np.float32))
-        slow = torch.from_numpy(self.rate[time, sessions][:, None] * hours[time])
-        begins = torch.nn.functional.logsigmoid(torch.stack([-odds, odds], 1))
-        usual = torch.from_numpy(self.usual[level_of_session_time()[time, sessions]])
-        return {BEGINS: begins, WITHIN: inside, BETWEEN: between + usual - slow}
-
     def state(self) -> dict[str, np.ndarray]:
         """Return the arrays from which `restored` makes it."""
         return {f"pacing/{name}": values for name, values in vars(self).items()}
@@ -114,6 +85,38 @@ class Pacing:
                 for name, shape in shapes.items()
             }
         )
+
+
+class PacedGaps:
+    """The logits of a log's gaps by what is to come, with what follows from its clock."""
+
+    def __init__(self, pacing: Pacing, clock: Clock) -> None:
+        self.within, self.odds = clock.within.size, pacing.odds
+        hours = np.nan_to_num(mean_hours(clock, mean_time())[:, self.within :].astype(np.float32))
+        # (levels of time, levels of sessions, codes of gaps between sessions)
+        self.slow = pacing.rate[:, :, None] * hours[:, None]
+        self.usual = pacing.usual[level_of_session_time()]
+
+    def parts(
+        self, log_share: np.ndarray, rows: np.ndarray, sessions: np.ndarray, time: np.ndarray
+    ) -> dict[str, torch.Tensor]:
+        """Return the logits of the parts of the gap; see `tables.joined`.
+
+        Args:
+            log_share: (n, size) of gaps.
+            rows: (n,) levels of the rows to come; so are `sessions` and `time`.
+            sessions: see there.
+            time: see there.
+        """
+        share = torch.from_numpy(log_share).clamp(min=LEAST_LOG)
+        inside, between = share[:, 1 : self.within], share[:, self.within :]
+        if between.shape[1] == 0:
+            return {WITHIN: inside, BEGINS: torch.zeros(len(inside), 2)}
+        odds = torch.logsumexp(between, 1) - torch.logsumexp(inside, 1)
+        odds = odds + torch.from_numpy(self.odds[rows, sessions])
+        begins = torch.nn.functional.logsigmoid(torch.stack([-odds, odds], 1))
+        usual, slow = (torch.from_numpy(x[time, sessions]) for x in (self.usual, self.slow))
+        return {BEGINS: begins, WITHIN: inside, BETWEEN: between + usual - slow}
 
 
 def mean_hours(clock: Clock, most: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from generators.markov.contexts import (
     response_of,
 )
 from generators.markov.item_weights import Chain
-from generators.markov.pacing import Pacing
+from generators.markov.pacing import PacedGaps, Pacing
 from generators.markov.tables import FRESH_PRICE, PARTS, joined
 from generators.markov.user_levels import size_of, visit_of
 from generators.sampling.calibration import AddedBiases, Biases
@@ -49,7 +49,11 @@ class MarkovStepModel:
         biases: Biases,
         pacing: Pacing | None,
     ) -> None:
-        self.codec, self.tables_of_attributes, self.pacing = codec, attributes, pacing
+        self.codec, self.tables_of_attributes = codec, attributes
+        self.paced = None if pacing is None else PacedGaps(pacing, codec.clock)
+        # rows, sessions and time to come
+        rows, time = (codec.counter_column(c) for c in (Counter.ROWS_LEFT, Counter.TIME_LEFT))
+        self.to_come = [rows, codec.blocks().sessions, time]
         self.given = {n: context(codec, n, chosen, known) for n, chosen in given.items()}
         # parts of a row that each field is given
         self.reads = {n: reads_of(levels) | OF_BIASES for n, levels in self.given.items()}
@@ -124,14 +128,10 @@ class MarkovStepModel:
         weekday = self.seen.features[rows, layout.LAST_WEEKDAY]
         hour_of_week = np.where(hour > 0, (weekday - 1) * HOURS_A_DAY + hour, 0)
         cycle = self.cycle[self.rhythm[rows], hour_of_week]
-        if self.pacing is not None:
+        if self.paced is not None:
             logits = self.log["gap"][self._looked_up("gap", self._seen("gap", rows))]
-            to_come, time = (
-                self.seen.features[rows, self.codec.counter_column(c)]
-                for c in (Counter.ROWS_LEFT, Counter.TIME_LEFT)
-            )
-            sessions = self.seen.features[rows, self.codec.blocks().sessions]
-            parts = self.pacing.parts(self.codec.clock, logits, to_come, sessions, time)
+            to_come = (self.seen.features[rows, column] for column in self.to_come)
+            parts = self.paced.parts(logits, *to_come)
             return joined(self.codec, parts, torch.from_numpy(cycle)).numpy()
         parts = {
             part: torch.from_numpy(self.log[part][self._looked_up(part, self._seen(part, rows))])
@@ -157,10 +157,8 @@ class MarkovStepModel:
             lift = self.lift[self._looked_up(FRESH_PRICE, seen)]
         before = self.seen.features[rows, layout.LAST_ITEMS]
         weights = self.items.weights(category, before, rows, lift)
-        liking = np.zeros_like(weights)
-        self.biases.prices.add(liking, category, self.seen.attributes[rows])
-        weights *= np.exp(liking)
-        return weights
+        liking = self.biases.prices.of_items(category, self.seen.attributes[rows])
+        return weights if liking is None else weights * np.exp(liking)
 
     def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
         """See StepModel."""

@@ -153,6 +153,10 @@ class AddedBiases:
         self.prices = PriceLift(codec, tables)
         self.columns = {name: codec.value_column(name) for name in codec.value_fields}
 
+    def has(self, name: str) -> bool:
+        """Return whether anything is added to the logits of a field."""
+        return name in self.biases or (name == "category" and bool(self.prices.tables))
+
     def of(
         self,
         name: str,
@@ -171,10 +175,10 @@ class AddedBiases:
             features: (m, F) before the rows.
             user_attributes: (m, S) of their users.
         """
+        if not self.has(name):
+            return None
         if name == "category":
             return self.prices.of_categories(user_attributes)
-        if name not in self.biases:
-            return None
         out: np.ndarray = self.biases[name][context]
         if name not in self.counted or not self.given:
             return out

@@ -46,24 +46,29 @@ class PriceLift:
             added += table[user_attributes[:, place]]
         return added
 
-    def of_categories(self, user_attributes: np.ndarray) -> np.ndarray | None:
-        """Return what is added to the logits of categories, (m, C); None: nothing."""
-        if not self.tables:
-            return None
+    def of_categories(self, user_attributes: np.ndarray) -> np.ndarray:
+        """Return what is added to the logits of categories, (m, C), where there are tables."""
         mean = np.exp(self._of(user_attributes)) @ self.share.T
         added: np.ndarray = np.log(np.where(mean > 0, mean, 1.0))
         return added
 
-    def add(self, logits: np.ndarray, category: np.ndarray, user_attributes: np.ndarray) -> None:
-        """Add to the logits (m, width) of the items of categories (m,)."""
-        if self.tables:
-            first, stop = self.start[category], self.start[category + 1]
-            _add(logits, first, stop, self._of(user_attributes), self.level)
+    def of_items(self, category: np.ndarray, user_attributes: np.ndarray) -> np.ndarray | None:
+        """Return what is added to the logits of the items of categories (m,); None: nothing.
+
+        It is (m, items of the largest category), as `StepModel.item_weights` has them.
+        """
+        if not self.tables:
+            return None
+        width = int(np.diff(self.start).max())
+        added = np.zeros((len(category), width), dtype=np.float32)
+        first, stop = self.start[category], self.start[category + 1]
+        _lift(added, first, stop, self._of(user_attributes), self.level)
+        return added
 
 
 @njit(cache=True)
-def _add(logits, first, stop, lift, level):
-    """Add lift[k, level[item]] to the logits (m, width) of the items first..stop - 1 (m,)."""
-    for k in range(len(logits)):
+def _lift(out, first, stop, lift, level):
+    """Write lift[k, level[item]] to `out` (m, width) for the items first..stop - 1 (m,)."""
+    for k in range(len(out)):
         for item in range(first[k], stop[k]):
-            logits[k, item - first[k]] += lift[k, level[item]]
+            out[k, item - first[k]] = lift[k, level[item]]

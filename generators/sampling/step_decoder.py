@@ -148,7 +148,7 @@ class StepDecoder:
             hour_of_week = np.where(hour > 0, (day - 1) * 24 + hour, 0)
             place = self.rhythm[rows] * self.net.cycle.shape[1] + hour_of_week
             _add(logits, np.arange(len(rows)), place[:, None], self.cycle)
-        if name != "category" and name not in self.biases.biases:
+        if not self.biases.has(name):
             return logits
         features, context = self.features[rows], self._context(name, rows)
         given = features[:, layout.LAST_EVENT] if name == "event" else context
@@ -194,7 +194,9 @@ class StepDecoder:
                 self.first_trait,
                 self.favourites,
             )
-        self.biases.prices.add(out, category, self.user_attributes[rows])
+        liking = self.biases.prices.of_items(category, self.user_attributes[rows])
+        if liking is not None:
+            out += liking
         out -= out.max(1, keepdims=True)
         return np.exp(out, out=out)
 

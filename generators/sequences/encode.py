@@ -257,8 +257,11 @@ def _unfold(
         length=rows.counts,
         until=until,
         time=until,
-        n_sessions=sessions_of(rows.row[:, col.IS_SESSION_START], rows.counts)
-        * codec.users.plans_sessions,
+        n_sessions=(
+            sessions_of(rows.row[:, col.IS_SESSION_START], rows.counts)
+            if codec.users.plans_sessions
+            else np.zeros_like(rows.counts)
+        ),
         n_labelled_sessions=n_labelled_sessions,
         last_rows=last[0] if codec.plans_last else np.zeros_like(rows.counts),
         last_start=last[1],

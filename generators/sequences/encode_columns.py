@@ -87,10 +87,11 @@ def user_attribute_codes(
         N_LABELLED_SESSIONS: n_labelled_sessions.astype(np.float64),
         LENGTH: counts.astype(np.float64),
     }
-    begins = np.append(True, user[1:] != user[:-1])[: len(user)] | is_session_start
+    if codec.users.plans_sessions:
+        activity[SESSIONS] = sessions_of(is_session_start, counts).astype(np.float64)
     owner = np.repeat(np.arange(len(starts)), counts)
-    activity[SESSIONS] = sessions_of(is_session_start, counts).astype(np.float64)
     if RHYTHM in codec.user_attributes:
+        begins = np.append(True, user[1:] != user[:-1]) | is_session_start
         activity[RHYTHM] = rhythm_codes(
             codec.clock.rhythms, owner[begins], hour_of_week(time[begins])
         )
