@@ -26,12 +26,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from utility_by_epsilon import tested
 
 import generators
 import simulator
-from baselines.base import Model
 from benchmark.evaluation.metrics import TRUE_UPLIFT
-from benchmark.execution.judging.judge import Local, judge
 from benchmark.task import Task
 from eventlog import EventLog
 from eventlog._runtime import plugins
@@ -46,9 +45,7 @@ def scores(source: EventLog, log: EventLog, learners: tuple[str, ...] = LEARNERS
     data = task.prepare(source, log, task.split(log))
     found = np.zeros((len(learners), len(METRICS)))
     for row, name in enumerate(learners):
-        model = plugins.load("baselines.models", name, Model, kind="model")()
-        model.fit(data.train, data.valid, encoder=data.encoder, seed=0)
-        metrics = judge(task, Local(model, data.valid), data).scored.metrics
+        metrics = tested(task, data, name)
         found[row] = [float(metrics[m]) for m in METRICS]
     return found
 
@@ -114,10 +111,12 @@ def main() -> None:
     real = np.stack(found["real"]).mean(1)  # (sets, M)
     for name, each in found.items():
         of = np.stack(each).mean(1)
-        error = of.std(0, ddof=1) / np.sqrt(len(of)) if len(of) > 1 else np.full(len(METRICS), 0.0)
         share = (of.mean(0) - trivial) / (real.mean(0) - trivial)
-        shown = zip(of.mean(0), error, share, strict=True)
-        cells = [f"{m:.4f} ± {e:.4f} ({s:.0%})" for m, e, s in shown]
+        errors = of.std(0, ddof=1) / np.sqrt(len(of)) if len(of) > 1 else None
+        cells = []
+        for k, mean in enumerate(of.mean(0)):
+            error = "" if errors is None else f" ± {errors[k]:.4f}"
+            cells.append(f"{mean:.4f}{error} ({share[k]:.0%})")
         print(f"| {name} | {len(of)} | " + " | ".join(cells) + " |")
 
 

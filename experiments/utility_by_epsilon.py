@@ -52,6 +52,13 @@ FILES = {"calibrated": benchmark.adapters.calibrated.__file__}  # generators tha
 Scores = dict[str, float]  # "task model" -> metric, NaN where the task is not applicable
 
 
+def tested(task: Task, data: Any, model_name: str) -> dict[str, float]:
+    """Return the metrics of a model of that name, fitted and tested on the data of a task."""
+    model = plugins.load("baselines.models", model_name, Model, kind="model")()
+    model.fit(data.train, data.valid, encoder=data.encoder, seed=0)
+    return judge(task, Local(model, data.valid), data).scored.metrics
+
+
 def scores(source: EventLog, log: EventLog, split: TimeSplit) -> tuple[Scores, Scores]:
     """Return the metrics of models that learn from `source`, tested on `log`, and trivial ones."""
     found: Scores = {}
@@ -67,17 +74,13 @@ def scores(source: EventLog, log: EventLog, split: TimeSplit) -> tuple[Scores, S
             found[name] = trivial[name] = float("nan")
             continue
         data = prepared[task_name]
-
-        def metric_of(
-            name: str, task: Task = task, data: Any = data, metric: str = metric
-        ) -> float:
-            model = plugins.load("baselines.models", name, Model, kind="model")()
-            model.fit(data.train, data.valid, encoder=data.encoder, seed=0)
-            return float(judge(task, Local(model, data.valid), data).scored.metrics[metric])
-
-        found[name] = metric_of(model_name)
+        found[name] = float(tested(task, data, model_name)[metric])
         is_next = task.kind == "next_item"
-        trivial[name] = metric_of("popularity") if is_next else float(data.test.target.mean())
+        trivial[name] = (
+            float(tested(task, data, "popularity")[metric])
+            if is_next
+            else float(data.test.target.mean())
+        )
     return found, trivial
 
 

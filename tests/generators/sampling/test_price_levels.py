@@ -1,4 +1,4 @@
-"""Users with an attribute choose dear items as often as in the log."""
+"""Users with an attribute choose expensive items as often as in the log."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from fixtures.shop_logs import shop_log
 import generators
 from eventlog import EventLog
 
-DEAR = 70.0  # price
+EXPENSIVE = 70.0  # price
 
 
-def dear_log() -> EventLog:
-    """Return a shop's log in which users of one plan mostly choose dear items, of any category."""
+def expensive_log() -> EventLog:
+    """Return a shop's log in which users of one plan mostly choose expensive items."""
     rng, log = np.random.default_rng(5), shop_log(users=300, rows=30, seed=3)
     events = log.events.astype({"item_id": object, "category": object})
     users = pd.DataFrame({"user_id": pd.unique(events["user_id"].astype(str))})
     users["plan"] = rng.choice(["large", "small"], len(users), p=[0.3, 0.7])
     plan = users.set_index("user_id")["plan"].loc[events["user_id"].astype(str)].to_numpy()
     known = events.dropna(subset=["item_id"]).drop_duplicates("item_id")
-    dear = known[known["price"] >= DEAR]
+    expensive = known[known["price"] >= EXPENSIVE]
     moved = events["item_id"].notna() & (plan == "large") & (rng.random(len(events)) < 0.6)
-    item = dear.iloc[rng.integers(0, len(dear), int(moved.sum()))]
+    item = expensive.iloc[rng.integers(0, len(expensive), int(moved.sum()))]
     for name in ("item_id", "category", "price"):
         events.loc[moved, name] = item[name].to_numpy()
     events = events.astype({"item_id": "category", "category": "category"})
@@ -33,15 +33,15 @@ def dear_log() -> EventLog:
 
 
 @pytest.mark.parametrize(("model", "settings"), [("vae", {"epochs": 2}), ("markov", {})])
-def test_dear_items_follow_the_attributes_of_users(model: str, settings: dict) -> None:
-    log = dear_log()
+def test_expensive_items_follow_the_attributes_of_users(model: str, settings: dict) -> None:
+    log = expensive_log()
     fitted = generators.fit(log, model=model, seed=1, settings=settings)
 
     def by_plan(of: EventLog) -> pd.Series:
         assert of.users is not None
         events = of.events.merge(of.users, on="user_id")
         events = events[events["event"].astype(str) == "view_item"]
-        return (events["price"] >= DEAR).groupby(events["plan"].astype(str)).mean()
+        return (events["price"] >= EXPENSIVE).groupby(events["plan"].astype(str)).mean()
 
     real, drawn = by_plan(log), by_plan(fitted.sample(600, seed=2))
     assert real["large"] > real["small"] + 0.3
