@@ -69,6 +69,11 @@ class Clock:
         )
         return low, high
 
+    def shortest_between(self) -> float:
+        """Return the shortest time between the beginnings of two sessions in s, inf if none is."""
+        low = self.gap_ends()[0][self.within.size :]
+        return float(low.min()) if len(low) else np.inf
+
     def seconds(self) -> float:
         """Return how long the span is, its last step included."""
         return (self.end_ms - self.start_ms + self.step_ms) / 1000

@@ -86,6 +86,7 @@ def start_states(
         # at the same place of their interval: who has one row a session has as many of each
         drawn = _at(codec, SESSIONS, user_attributes, u).round().astype(np.int64)
         n_sessions = np.clip(drawn, 1, length)
+        n_sessions, until = _with_room(codec, timing_params, n_sessions, arrival, until)
     last_rows, last_start = _last_session(codec, user_attributes, arrival, until, length, generator)
     return arrival, UserState(
         codec.effects(),
@@ -99,6 +100,25 @@ def start_states(
         last_start=last_start,
         rhythm=rhythm,
     )
+
+
+def _with_room(
+    codec: Codec,
+    timing_params: TimingParams,
+    n_sessions: np.ndarray,
+    arrival: np.ndarray,
+    until: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return as many sessions (n,) as have room, and when the last of them begins, (n,) ms.
+
+    It is not earlier than gaps allow.
+    """
+    gap = codec.clock.shortest_between()
+    if not 0 < gap < np.inf:
+        return n_sessions, until
+    shortest = int(gap * 1000)
+    n_sessions = np.minimum(n_sessions, 1 + (timing_params.end - arrival) // shortest)
+    return n_sessions, np.maximum(until, arrival + (n_sessions - 1) * shortest)
 
 
 def _continued_states(

@@ -296,7 +296,11 @@ def move(users, timing_params, u, row):
             until = max(
                 min(until, user.offer_until), user.time + np.int64(timing_params.low[gap] * 1000)
             )
-        low, room = timing_params.low[gap], (until - user.time) / 1000.0
+        low = timing_params.low[gap]
+        if is_session_start and sessions_left(user) > 1:  # the others must find time as well
+            later = (sessions_left(user) - 1) * timing_params.low[timing_params.within]
+            until = max(until - np.int64(later * 1000), user.time + np.int64(low * 1000))
+        room = (until - user.time) / 1000.0
         high = max(min(timing_params.high[gap], room), low)
         due = left == 1 if final else left == 0 and is_session_start
         if user.n_sessions > 0:
