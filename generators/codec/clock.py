@@ -30,6 +30,7 @@ PERIODS = (0, 2, 4, 6, 8)  # log2 of the days of a period, when a span is looked
 # halvings of the highest interval of gaps: within it they would be drawn too long
 TAIL = 4
 CELLS = 64  # at the most, in which its ends are then looked for
+BESIDE = 3  # cells that say how full one is that the log covers
 # of any event: those of `eventlog check`
 FIRST_MS, LAST_MS = EARLIEST.value // 1_000_000, LATEST.value // 1_000_000 - 1
 LONGEST_GAP_S = 2.0**33  # the grid of gaps under a budget ends at half of it
@@ -272,8 +273,9 @@ def private_days(queries: PrivateQueries, user: np.ndarray, day: np.ndarray) -> 
     `user` and `day` (n,) are those of all rows, in days since 1970. Each user votes for one of
     their days, and so for the periods of 1, 4, 16, 64 and 256 days around it. The shortest periods
     with enough votes hold the span; where these are not days, its ends are looked for in even
-    cells, because a log of few users over a long time has no day that many share. Without enough
-    votes the result is 2000-01-03.
+    cells, because a log of few users over a long time has no day that many share. A twentieth of
+    the votes may lie outside, as where a log ends quietly: it goes on as long as cells are not
+    empty. Without enough votes the result is 2000-01-03.
     """
     voter, vote = queries.draw("day of the span", user, day, per_user=1)
     periods = np.array(PERIODS)
@@ -289,19 +291,41 @@ def private_days(queries: PrivateQueries, user: np.ndarray, day: np.ndarray) -> 
     above_noise = np.bincount(length, counts, minlength=len(periods))
     enough = above_noise >= 0.95 * min(queries.ledger.users, above_noise.max())
     k = int(np.argmax(enough))
-    number = number[length == k]
-    first, last = (
-        int(number.min()) << int(periods[k]),
-        ((int(number.max()) + 1) << int(periods[k])) - 1,
-    )
+    first, last = start, stop = _covered(number[length == k], int(periods[k]))
     if periods[k] == 0:
         return first, last
     noise = queries.noise_of(weight=1.0, per_user=2)
-    n_cells = int(np.clip(2 * queries.ledger.users / (6 * noise), 2, min(CELLS, last - first + 1)))
-    edges = np.linspace(first, last + 1, n_cells + 1).round().astype(np.int64)
-    inside = (day >= first) & (day <= last)
+    most = int(np.clip(2 * queries.ledger.users / (6 * noise), 2, CELLS))
+    if (length == k + 1).any():
+        wider = _covered(number[length == k + 1], int(periods[k + 1]))
+        if wider[1] - wider[0] < most << int(periods[k]):  # cells no longer than the periods
+            start, stop = min(first, wider[0]), max(last, wider[1])
+    n_cells = min(most, stop - start + 1)
+    edges = np.linspace(start, stop + 1, n_cells + 1).round().astype(np.int64)
+    inside = (day >= start) & (day <= stop)
     cell = np.searchsorted(edges, day[inside], side="right") - 1
-    found = np.flatnonzero(
-        queries.histogram("ends of the span", user[inside], cell, n_cells, per_user=2) > 3 * noise
-    )
-    return (int(edges[found[0]]), int(edges[found[-1] + 1]) - 1) if len(found) else (first, last)
+    found = queries.histogram("ends of the span", user[inside], cell, n_cells, per_user=2)
+    above = found > SURE * noise
+    within = np.flatnonzero(above & (edges[:-1] <= last) & (edges[1:] > first))
+    if not len(within):
+        return first, last
+    begin, end = int(within[0]), int(within[-1])
+    while begin > 0 and above[begin - 1]:
+        begin -= 1
+    while end + 1 < n_cells and above[end + 1]:
+        end += 1
+    width, full = np.diff(edges), found[begin : end + 1]
+    early = (1 - _filled(full)) * width[begin]
+    late = (1 - _filled(full[::-1])) * width[end]
+    return int(edges[begin] + early), int(edges[end + 1] - np.floor(late)) - 1
+
+
+def _covered(number: np.ndarray, period: int) -> tuple[int, int]:
+    """Return the first and last day of periods of 2^`period` days, by their numbers."""
+    return int(number.min()) << period, ((int(number.max()) + 1) << period) - 1
+
+
+def _filled(counts: np.ndarray) -> float:
+    """Return which part of the first of the cells the log covers, by the emptiest beside it."""
+    usual = counts[1 : 1 + BESIDE].min() if len(counts) > 1 else counts[0]
+    return float(np.clip(counts[0] / max(usual, 1e-9), 0.0, 1.0))

@@ -249,6 +249,25 @@ def test_the_span_is_found_where_no_single_day_is_shared_by_many(days: int) -> N
     assert private_days(with_few, np.arange(10), np.full(10, first))[0] != first
 
 
+def test_the_span_of_a_log_that_ends_quietly_is_not_cut_short() -> None:
+    """Fewer than one in twenty users vote for the last weeks; those were lost."""
+    rng, users, first, days = np.random.default_rng(3), 24_000, 10_000, 540
+    again = rng.random(users) < 0.4
+    rows = np.where(again, 1 + rng.geometric(0.25, users), 1)
+    user = np.repeat(np.arange(users), rows)
+    start = rng.integers(84, size=users)[user]
+    day = first + start + (rng.random(len(user)) ** 1.5 * (days - start)).astype(np.int64)
+    day[np.append(True, user[1:] != user[:-1])] = first + start[np.append(True, np.diff(user) > 0)]
+    for seed in range(5):
+        ledger = PrivacyLedger.open(3.0, None, users, noise_seed=seed)
+        census = PrivateQueries(
+            n_users=users, rng=ledger.rng(1), min_users=5, ledger=ledger, plan=50.0
+        )
+        low, high = private_days(census, user, day)
+        assert abs(low - first) <= 10
+        assert abs(high - (first + days - 1)) <= 20
+
+
 def test_what_does_not_stand_out_of_the_noise_is_what_the_coarser_context_says() -> None:
     rng = np.random.default_rng(2)
     base = np.array([0.6, 0.3, 0.1])
