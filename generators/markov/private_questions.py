@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from generators.codec.codec import SESSION_LABEL, Codec
+from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
 from generators.codec.parts import ARRIVAL, LENGTH, N_LABELLED_SESSIONS, OBSERVATION_SPAN, SESSIONS
 from generators.markov.conditions import ContextFeatures
 from generators.markov.contexts import index_of, levels_of, usual_levels
@@ -107,6 +107,17 @@ def labelled_table(name: str) -> str:
 def attribute_table(name: str) -> str:
     """Return the name of the table of an attribute of users."""
     return f"users' {name}"
+
+
+def only_code(codec: Codec, name: str) -> int | None:
+    """Return the code that all rows have in a field; None where there may be others.
+
+    What can only be one code is not asked for, so the budget goes to the other tables.
+    """
+    if name == "event" and len(codec.events.values) == 1:
+        return 1
+    nothing = codec.fields()[name] == 1 or (name == COPY_ACTION and codec.items.size == 1)
+    return 0 if nothing else None
 
 
 def coarse_levels(codec: Codec, name: str) -> int:
@@ -208,8 +219,10 @@ class PrivateQuestions:
         return {labelled_table(n) for n in self.codec.fields()} | {SESSION_LABEL}
 
     def _of_field(self, name: str) -> list[Question]:
-        """Return the tables of a field."""
+        """Return the tables of a field; none where all rows have the same code."""
         codec, weight = self.codec, weight_of(self.codec, name)
+        if only_code(codec, name) is not None:
+            return []
         if name == "item":
             size, item = codec.items.size, self.column["item"]
             fresh = item >= 0

@@ -23,6 +23,7 @@ from generators.markov.private_questions import (
     factor_table,
     labelled_levels,
     labelled_table,
+    only_code,
 )
 from generators.privacy.counts import Answers, backed_off
 from generators.sequences.levels import SESSION_TIMES, mean_rows
@@ -52,10 +53,13 @@ class PrivateTables:
         """
         if name == SESSION_LABEL:
             return self._session_label(widths)
+        size, only = self.codec.fields()[name], only_code(self.codec, name)
+        if only is not None:
+            return np.tile(np.arange(size) == only, (math.prod(widths), 1)).astype(np.float64)
         widths, kinds = widths[:-1], widths[-1]
         if name.startswith("label:"):
             return self._event_label(name, widths, kinds)
-        size, first = self.codec.fields()[name], coarse_levels(self.codec, name)
+        first = coarse_levels(self.codec, name)
         coarse, noise = self.answers[coarse_table(name)]
         share = backed_off(coarse, [1, *widths[:first]], self.marginals[name], noise=noise)
         if name in FACTORS:

@@ -195,9 +195,11 @@ class Markov(SequenceGenerator):
             self.shares_[name] = BackoffTable.dense(private.learn(name, widths), len(widths))
             if name == "gap":
                 self.pacing_ = private.pacing(widths)
-        counts, noise = answers["item"]
+        nothing = np.zeros(0), 0.0  # is not asked of a log without items
+        counts, noise = answers.get("item", nothing)
+        counted = answers.get(ITEM_PAIRS, nothing)
         self.chain_ = LabelChain.learned(
-            group, paired_by, (counts[1:], noise), answers[ITEM_PAIRS], facts_of(codec.items)
+            group, paired_by, (counts[1:], noise), counted, facts_of(codec.items)
         )
         self._learn_private_attributes(answers)
 
