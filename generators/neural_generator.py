@@ -42,6 +42,7 @@ from generators.nn.network import RowNet
 from generators.nn.posterior import normal_of, posterior_draws
 from generators.nn.training import check_finite, epochs_of, train, train_attributes
 from generators.privacy.accounting import PrivacyLedger
+from generators.privacy.counts import shares_of
 from generators.sampling.calibration import Biases, calibrate_fields, restored_biases, state_of
 from generators.sampling.conditions import with_labelled_sessions
 from generators.sampling.parts import FIELDS_STREAM, one_thread, stream
@@ -186,7 +187,7 @@ class NeuralGenerator(SequenceGenerator):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + self.calibration_stream)
         self.net_.calibrate(
             self._latents(PRIOR_USERS, generator),
-            self.attribute_marginals_,
+            [shares_of(counts) for counts, _ in self.attribute_counts_],
             generator,
             None if private else steps.user_attributes,
         )

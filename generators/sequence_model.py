@@ -353,7 +353,8 @@ class SequenceGenerator(Generator):
     def _learn_marginals(self, steps: EncodedSequences, queries: PrivateQueries) -> None:
         """Learn the shares of codes of each attribute of users and of each field of rows."""
         owner, rows = steps.codes, np.repeat(steps.codes, steps.lengths())
-        self.attribute_marginals_: list[np.ndarray] = []
+        # how many users have each code of an attribute, and the sd of the noise on that
+        self.attribute_counts_: list[tuple[np.ndarray, float]] = []
         for k, (name, size) in enumerate(self.codec_.user_attribute_sizes().items()):
             weight = LENGTH_WEIGHT if name == LENGTH else 1.0
             counts = queries.histogram(
@@ -364,9 +365,10 @@ class SequenceGenerator(Generator):
                 per_user=1,
                 weight=weight,
             )
+            noise = queries.noise_of(weight=weight, per_user=1)
             if name in (LENGTH, SESSIONS):
-                counts = with_tail(counts, queries.noise_of(weight=weight, per_user=1))
-            self.attribute_marginals_.append(shares_of(counts))
+                counts = with_tail(counts, noise)
+            self.attribute_counts_.append((counts, noise))
         self.field_marginals_: dict[str, np.ndarray] = {}
         for k, (name, size) in enumerate(self.codec_.fields().items()):
             code = steps.target[:, k].numpy()

@@ -17,7 +17,6 @@ counts are noisy (see `generators.markov.private_tables`).
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import Annotated, Any
 
@@ -26,14 +25,6 @@ import torch
 
 from eventlog import EventLog
 from eventlog._runtime.settings import Range
-from generators.codec.codec import Codec
-from generators.codec.parts import (
-    ARRIVAL,
-    LENGTH,
-    N_LABELLED_SESSIONS,
-    OBSERVATION_SPAN,
-    SESSIONS,
-)
 from generators.codec.restore.codec import restored
 from generators.markov.attributes import AttributeTables
 from generators.markov.backoff import BackoffTable, restored_table
@@ -63,25 +54,13 @@ from generators.markov.item_weights import (
 )
 from generators.markov.label_chain import LabelChain, Visits
 from generators.markov.pacing import Pacing
-from generators.markov.private_questions import (
-    ITEM_PAIRS,
-    ROUNDS,
-    PrivateQuestions,
-    attribute_table,
-    weight_of,
-)
+from generators.markov.private_attributes import attribute_questions, learn_attributes
+from generators.markov.private_questions import ITEM_PAIRS, ROUNDS, PrivateQuestions
 from generators.markov.private_tables import PrivateTables
 from generators.markov.step_model import MarkovStepModel
 from generators.markov.tables import FRESH_PRICE, part_codes, table_sizes
 from generators.privacy.accounting import PrivacyLedger
-from generators.privacy.counts import (
-    Answers,
-    Question,
-    Tables,
-    backed_off,
-    given_rows,
-    raked,
-)
+from generators.privacy.counts import Tables
 from generators.privacy.pairs import Pairs
 from generators.sampling.calibration import Biases, calibrate_fields, restored_biases, state_of
 from generators.sampling.parts import FIELDS_STREAM, stream
@@ -92,13 +71,6 @@ from generators.validation import Record, no_others
 
 ITEMS = "items"  # what the chain is of
 START_S, ROW_S = 8.0, 4e-5  # CPU seconds of a fit on the reference machine, and of each row
-# The attribute that an attribute of users is given; the others are given the one before them.
-PARENTS = {
-    OBSERVATION_SPAN: ARRIVAL,
-    SESSIONS: OBSERVATION_SPAN,
-    LENGTH: SESSIONS,
-    N_LABELLED_SESSIONS: LENGTH,
-}
 
 
 class Markov(SequenceGenerator):
@@ -182,7 +154,7 @@ class Markov(SequenceGenerator):
     ) -> None:
         """Learn all from noisy answers, in the usual contexts; `owner` (n,) is each row's user."""
         codec, tables = self.codec_, Tables(ledger, ROUNDS, n_users=len(attributes))
-        asked = self._attribute_questions(attributes)
+        asked = attribute_questions(codec, attributes)
         group = np.asarray(codec.items.category[1:], dtype=np.int64)
         paired_by = self.field_marginals_["item"][1:].astype(np.float32)
         pairs = Pairs.of(group, paired_by)
@@ -201,7 +173,9 @@ class Markov(SequenceGenerator):
         self.chain_ = LabelChain.learned(
             group, paired_by, (counts[1:], noise), counted, facts_of(codec.items)
         )
-        self._learn_private_attributes(answers)
+        self.attributes_ = learn_attributes(
+            codec, answers, self.attribute_counts_, strength=self.strength
+        )
 
     def _learn_fields(self, seen: ContextFeatures, column: dict[str, np.ndarray]) -> None:
         """Learn the table of each field and part of the gap, of codes (n,), in chosen contexts."""
@@ -221,43 +195,6 @@ class Markov(SequenceGenerator):
             levels = levels_of(context(codec, name, choice.levels, known), seen)
             self.given_[name] = choice.levels
             self.shares_[name] = BackoffTable.learn(code, levels, size, choice.strengths)
-
-    def _attribute_questions(self, attributes: np.ndarray) -> list[Question]:
-        """Return the table of each attribute given another; `attributes` (n_users, S) codes."""
-        sizes = self.codec_.user_attribute_sizes()
-        everyone, questions = np.arange(len(attributes)), []
-        for k, (name, size) in enumerate(sizes.items()):
-            parent = parent_of(self.codec_, k)
-            wide = 1 if parent < 0 else list(sizes.values())[parent]
-            cell = attributes[:, k] + (0 if parent < 0 else attributes[:, parent] * size)
-            scale = math.sqrt(weight_of(self.codec_, name))
-            rows = given_rows((everyone, cell, None))
-            questions.append(Question(attribute_table(name), wide * size, rows, scale))
-        return questions
-
-    def _learn_private_attributes(self, answers: Answers) -> None:
-        """Learn the shares of each attribute given another, from counts with noise.
-
-        A noisy table of pairs follows the marginals, which are known better.
-        """
-        reached: list[np.ndarray] = []  # shares of the codes of each attribute, as they are drawn
-        parents, shares_ = list[list[int]](), list[BackoffTable]()
-        for k, (name, size) in enumerate(self.codec_.user_attribute_sizes().items()):
-            counts, noise = answers[attribute_table(name)]
-            marginal, parent = self.attribute_marginals_[k], parent_of(self.codec_, k)
-            wide, fits = len(counts) // size, np.ones(len(counts), dtype=bool)
-            if name == OBSERVATION_SPAN:
-                fits = self.codec_.spans_that_fit(torch.arange(wide)).numpy().reshape(-1)
-            share = fits.reshape(wide, size) * backed_off(
-                counts * fits, [wide], marginal, first=self.strength, noise=noise
-            )
-            share /= np.maximum(share.sum(1, keepdims=True), 1e-300)
-            before = np.ones(1) if parent < 0 else reached[parent]
-            share = raked(share, before, marginal)
-            reached.append(before @ share)
-            parents.append([] if parent < 0 else [2 * parent])
-            shares_.append(BackoffTable.dense(share, len(parents[k])))
-        self.attributes_ = AttributeTables(self.codec_, parents, shares_, {})
 
     def _known(self) -> list[Condition]:
         """Return what fields may be given: what the codec says, and what numbers are expected."""
@@ -354,13 +291,3 @@ class Markov(SequenceGenerator):
             widths = [level.size for level in context(codec, name, self.given_[name], known)]
             tables[name] = restored_table(arrays, "", name, widths, size)
         return tables
-
-
-def parent_of(codec: Codec, k: int) -> int:
-    """Return the attribute that the k-th is given under a budget: a fixed one, or the one before.
-
-    It is -1 for the first.
-    """
-    names = list(codec.user_attributes)
-    named = PARENTS.get(names[k])
-    return names.index(named) if named in names else k - 1

@@ -56,7 +56,7 @@ def shrunk(found: np.ndarray, expected: np.ndarray, sd: float) -> np.ndarray:
     return np.maximum(out, 0.0) * sd
 
 
-def with_tail(found: np.ndarray, sd: float) -> np.ndarray:
+def with_tail(found: np.ndarray, sd: float | np.ndarray) -> np.ndarray:
     """Return counts with noise whose highest cells are shrunk towards a steady decline.
 
     Beyond the last cell that stands out of the noise counts are expected to decline as the last
@@ -66,18 +66,18 @@ def with_tail(found: np.ndarray, sd: float) -> np.ndarray:
 
     Args:
         found: (n,) counts >= 0 of cells in ascending order.
-        sd: standard deviation of the noise on each.
+        sd: standard deviation of the noise on each; of all, or (n,).
     """
-    out = found.astype(np.float64)
+    out, sd = found.astype(np.float64), np.broadcast_to(sd, found.shape)
     visible = np.flatnonzero(out > SURE * sd)
-    if sd == 0 or len(visible) == 0 or visible[-1] == 0:
+    if (sd == 0).all() or len(visible) == 0 or visible[-1] == 0:
         return out
     last = int(visible[-1])
     first = max(last - DECLINE, 0)
-    ratio = min(out[last] / max(out[first], sd), 1.0) ** (1 / (last - first))
+    ratio = min(out[last] / max(out[first], sd[first]), 1.0) ** (1 / (last - first))
     for k in range(last + 1, len(out)):
         expected = out[k - 1] * ratio
-        out[k] = expected + (out[k] - expected) * expected**2 / (expected**2 + sd**2)
+        out[k] = expected + (out[k] - expected) * expected**2 / (expected**2 + sd[k] ** 2)
     return out
 
 
