@@ -124,19 +124,29 @@ def auc(real: pd.DataFrame, other: pd.DataFrame, of: str) -> tuple[list[float], 
     return found, pd.Series(gain / SPLITS, table.columns).sort_values(ascending=False)
 
 
-def main() -> None:
-    """Fit the models, and print how well each sample is told from the log."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def options(about: str) -> argparse.ArgumentParser:
+    """Return a parser of the log, the models, the users and the seed."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("log")
     parser.add_argument("--models", default="markov,vae")
     parser.add_argument("--users", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
+    return parser
+
+
+def halves(arguments: argparse.Namespace) -> tuple[EventLog, EventLog]:
+    """Return the logs of one half of some users, and of the other."""
     log = EventLog.read(SHIPPED if arguments.log == "online-retail" else arguments.log)
     rng = np.random.default_rng(arguments.seed)
     end = log.events["timestamp"].max() + pd.Timedelta("1s")
     log = log.only_users(set(draw_users(log, arguments.users, before=end, rng=rng)))
-    learnt, held = by_user(log, share=0.5, rng=rng)
+    return by_user(log, share=0.5, rng=rng)
+
+
+def main() -> None:
+    """Fit the models, and print how well each sample is told from the log."""
+    arguments = options(str(__doc__)).parse_args()
+    learnt, held = halves(arguments)
     rows = {"the other real half": rows_of(learnt)}
     n = learnt.events["user_id"].nunique()
     for name in arguments.models.split(","):
