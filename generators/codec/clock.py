@@ -291,32 +291,48 @@ def private_days(queries: PrivateQueries, user: np.ndarray, day: np.ndarray) -> 
     above_noise = np.bincount(length, counts, minlength=len(periods))
     enough = above_noise >= 0.95 * min(queries.ledger.users, above_noise.max())
     k = int(np.argmax(enough))
-    first, last = start, stop = _covered(number[length == k], int(periods[k]))
+    first, last = _covered(number[length == k], int(periods[k]))
     if periods[k] == 0:
         return first, last
     noise = queries.noise_of(weight=1.0, per_user=2)
     most = int(np.clip(2 * queries.ledger.users / (6 * noise), 2, CELLS))
+    start, stop = first, last
     if (length == k + 1).any():
         wider = _covered(number[length == k + 1], int(periods[k + 1]))
         if wider[1] - wider[0] < most << int(periods[k]):  # cells no longer than the periods
             start, stop = min(first, wider[0]), max(last, wider[1])
-    n_cells = min(most, stop - start + 1)
-    edges = np.linspace(start, stop + 1, n_cells + 1).round().astype(np.int64)
+    edges = np.linspace(start, stop + 1, min(most, stop - start + 1) + 1).round().astype(np.int64)
     inside = (day >= start) & (day <= stop)
     cell = np.searchsorted(edges, day[inside], side="right") - 1
-    found = queries.histogram("ends of the span", user[inside], cell, n_cells, per_user=2)
-    above = found > SURE * noise
-    within = np.flatnonzero(above & (edges[:-1] <= last) & (edges[1:] > first))
-    if not len(within):
-        return first, last
-    begin, end = int(within[0]), int(within[-1])
-    while begin > 0 and above[begin - 1]:
+    found = queries.histogram("ends of the span", user[inside], cell, len(edges) - 1, per_user=2)
+    within = (edges[:-1] <= last) & (edges[1:] > first)
+    return _ends(found, edges, within, SURE * noise) or (first, last)
+
+
+def _ends(
+    counts: np.ndarray, edges: np.ndarray, within: np.ndarray, above: float
+) -> tuple[int, int] | None:
+    """Return the first and last day of the cells that are not empty; None where all are.
+
+    Args:
+        counts: (n,) of cells.
+        edges: (n + 1,) days between which they lie.
+        within: (n,) which cells the log has without doubt, if any; it goes on beyond them as long
+            as cells are not empty.
+        above: counts that are more are not chance.
+    """
+    full = counts > above
+    found = np.flatnonzero(full & within)
+    if not len(found):
+        return None
+    begin, end = int(found[0]), int(found[-1])
+    while begin > 0 and full[begin - 1]:
         begin -= 1
-    while end + 1 < n_cells and above[end + 1]:
+    while end + 1 < len(counts) and full[end + 1]:
         end += 1
-    width, full = np.diff(edges), found[begin : end + 1]
-    early = (1 - _filled(full)) * width[begin]
-    late = (1 - _filled(full[::-1])) * width[end]
+    width, known = np.diff(edges), counts[begin : end + 1]
+    early = (1 - _filled(known)) * width[begin]
+    late = (1 - _filled(known[::-1])) * width[end]
     return int(edges[begin] + early), int(edges[end + 1] - np.floor(late)) - 1
 
 

@@ -194,13 +194,13 @@ def backed_off(
         found = grid.sum(axis=tuple(range(k + 1, depth))).reshape(-1, size)
         back = np.repeat(share, len(found) // len(share), axis=0)
         if noise:
-            found = denoised(found, back, noise * math.sqrt(math.prod(widths[k + 1 :])))
+            found = _denoised(found, back, noise * math.sqrt(math.prod(widths[k + 1 :])))
         part = found + (strength if k else first) * back
         share = part / part.sum(1, keepdims=True)
     return share
 
 
-def denoised(found: np.ndarray, back: np.ndarray, sd: float) -> np.ndarray:
+def _denoised(found: np.ndarray, back: np.ndarray, sd: float) -> np.ndarray:
     """Return estimates of counts (n, size) with noise `sd`; 0 in contexts that the noise hides.
 
     What is expected is `back` (n, size), the shares of the coarser context, times the context's
