@@ -59,7 +59,8 @@ def main() -> None:
     arguments = parser.parse_args()
     learnt, held = halves(arguments)
     print(f"{len(learnt):,} rows to learn from\n")
-    print("| | " + " | ".join(TITLES) + " |\n|---" * (len(TITLES) + 1) + "|")
+    print("| | " + " | ".join(TITLES) + " |")
+    print("|---" * (len(TITLES) + 1) + "|")
     rows = {"the users learnt from": learnt, "the other real half": held}
     for name, of in rows.items():
         _show(name, figures(learnt, of))
