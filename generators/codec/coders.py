@@ -16,13 +16,13 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+from generators.codec.private_grid import learn_grid
 from generators.privacy.queries import PrivateQueries
 from generators.validation import LARGEST, Record
 
 MOST_CODES = 10_000  # of a numeric column, at the most
 STEEPEST = 1e300  # ratio of the ends of an interval: a power of it is still a number
 MOST_EMPTY = 0.5  # of the width of an interval: a larger gap without a value is left out
-GRID_CELLS = 48  # per sign, of the fixed grid on which a numeric column is counted under a budget
 
 
 def string_codes(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -129,6 +129,7 @@ class Bins:
         weight: float = 1.0,
         points_only: np.ndarray | None = None,
         tail: int = 0,
+        finer: bool = False,
     ) -> Self:
         """Learn from `values` (n,) float64, NaN = missing.
 
@@ -137,24 +138,28 @@ class Bins:
         values that `min_users` users have keep their shares), and
         `min_users` users lie beyond the outermost edges; the highest interval is halved `tail`
         times, and so is the lowest where not `log`, because values spread most there. With a
-        budget, intervals are the cells of a fixed signed log grid that enough users have.
+        budget, intervals are the cells of a fixed signed log grid that enough users have, `finer`
+        where asked for and counts allow it (see `generators.codec.private_grid`).
         """
         present = np.isfinite(values)
         user, values = user[present], values[present]
         fixed = np.zeros(0) if points_only is None else np.asarray(points_only, dtype=np.float64)
         if queries.private:
-            cell = _grid_cell(values)
-            kept = np.sort(
-                queries.popular(f"range of {what}", user, cell, per_user=per_user, weight=weight)[0]
+            grid = learn_grid(
+                queries, what, user, values, per_user=per_user, weight=weight, finer=finer
             )
-            low, high = _grid_edges(kept)
-            zero = low == high
+            zero, low, high = grid.low == grid.high, grid.low, grid.high
+            if decimals == 0:  # what is drawn in an interval is rounded
+                low, high = (np.sign(end) * (np.ceil(np.abs(end)) - 0.5) for end in (low, high))
+            there = ~zero & (low < high)
             return cls(
-                np.unique(np.append(low[zero], fixed)),
-                low[~zero],
-                high[~zero],
+                np.unique(np.append(grid.low[zero], fixed)),
+                low[there],
+                high[there],
                 True,
                 2 if decimals is None else decimals,
+                grid.common,
+                grid.share,
             )
         decimals = _decimals(values) if decimals is None else decimals
         if len(values) == 0:
@@ -343,18 +348,3 @@ def safe_ends(user: np.ndarray, values: np.ndarray, min_users: int) -> tuple[flo
     top, bottom = np.sort(by_user.max().to_numpy())[::-1], np.sort(by_user.min().to_numpy())
     k = min(min_users, len(top)) - 1
     return float(bottom[k]), float(top[k])
-
-
-def _grid_cell(values: np.ndarray) -> np.ndarray:
-    """Return the cell of a fixed grid: 0 for zero, otherwise +-(1..GRID_CELLS), one an octave.
-
-    Magnitudes range from 2^-16 to 2^32.
-    """
-    magnitude = np.clip(np.floor(np.log2(np.maximum(np.abs(values), 1e-30))) + 17, 1, GRID_CELLS)
-    return (np.sign(values) * magnitude).astype(np.int64)
-
-
-def _grid_edges(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    inner = np.where(cell == 0, 0.0, 2.0 ** (np.abs(cell) - 17))
-    outer = np.where(cell == 0, 0.0, 2.0 ** (np.abs(cell) - 16))
-    return np.where(cell < 0, -outer, inner), np.where(cell < 0, -inner, outer)

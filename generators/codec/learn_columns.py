@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_integer_dtype
 
 from eventlog import EventLog
 from generators.codec.codec import Codec
@@ -125,8 +126,9 @@ def _number(
         user,
         column.to_numpy(dtype=np.float64, na_value=np.nan),
         intervals=intervals // 2,
-        decimals=0 if name == "quantity" else None,
+        decimals=0 if name == "quantity" or is_integer_dtype(column) else None,
         tail=TAIL,
+        finer=True,
     )
 
 
@@ -207,5 +209,6 @@ def _price_bins(
         plain,
         intervals=intervals // 2,
         decimals=2 if queries.private else None,
+        finer=True,
     )
     return {"price_ratio": ratios, "price": prices}

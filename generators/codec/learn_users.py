@@ -254,7 +254,11 @@ def _user_column(
         return coder, "time"
     if pd.api.types.is_numeric_dtype(column) and column.dtype != bool:
         numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        return Bins.fit(queries, what, row, numbers, intervals=16, per_user=1), "number"
+        decimals = 0 if pd.api.types.is_integer_dtype(column) else None
+        coder = Bins.fit(
+            queries, what, row, numbers, intervals=16, decimals=decimals, per_user=1, finer=True
+        )
+        return coder, "number"
     return Values.fit(queries, what, row, column, per_user=1, public=public), "values"
 
 

@@ -41,7 +41,7 @@ from generators.codec.parts import (
     SESSIONS,
 )
 from generators.markov.announced import Announced
-from generators.markov.conditions import Condition, ContextFeatures, Usual
+from generators.markov.conditions import Condition, ContextFeatures, Usual, drawn_part
 from generators.markov.tables import FRESH_PRICE, PARTS
 from generators.markov.user_levels import SIZES, VISITS, size_of, visit_of
 from generators.sequences import codes
@@ -361,11 +361,33 @@ def _usual(codec: Codec, name: str) -> list[Usual]:
             )
             return [event, had, label]
         return [event, _usual_of(3, {"passed", "features"}, _first), orders, before, label]
+    number = number_before(codec, name) if codec.private else None
+    if number is not None:
+        return [event, _drawn(number, codec.fields()[number]), label]
     size_of_value = codec.values[name].size if name in codec.values else MOST_VALUES + 1
     # "the same as before" means something only where the value before is known
     if size_of_value <= MOST_VALUES:
         return [event, passed, _feature(codec.value_column(name), size_of_value), label]
     return [event, before, passed, label]
+
+
+def number_before(codec: Codec, name: str) -> str | None:
+    """Return the number of a row that is drawn right before another one; None where there is none.
+
+    Numbers of a row are often two measures of one thing: what is paid, and for how many.
+    """
+    sizes, last = codec.fields(), None
+    for field in codec.rest_fields:
+        if field == name:
+            return last if name in codec.bins else None
+        if field in codec.bins and 1 < sizes[field] <= MOST_VALUES:
+            last = field
+    return None
+
+
+def _drawn(name: str, size: int) -> Usual:
+    """Return the code of a field of the row as a level."""
+    return _usual_of(size, {drawn_part(name)}, lambda seen: seen.drawn[name])
 
 
 def _begins(seen: ContextFeatures) -> np.ndarray:

@@ -1,0 +1,142 @@
+"""The intervals of a numeric column under a budget: a fixed grid, finer where the counts allow it.
+
+Cells are one an octave, of both signs. Those that enough users have are kept. Where `finer` is
+asked for, values that many users share are found in them (a price of 9.99), and cells are halved as
+long as both halves stand out of the noise; a half that is nearly empty is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from generators.privacy.queries import PrivateQueries
+from generators.privacy.shrinkage import SURE
+
+GRID_CELLS = 48  # per sign, of the fixed grid: magnitudes range from 2^-16 to 2^32
+PARTS = 8  # of a cell that is halved until no more is seen
+EMPTY = 0.1  # of the other half: a half that is as rare is left out
+FINER_WEIGHT = 0.5  # of each of the two questions about values within cells
+MOST_COMMON = 0.98  # of an interval: what common values have of it together
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Intervals from `low` to `high`, by their values, and what is common inside them."""
+
+    low: np.ndarray  # (k,) float64; the interval of zero ends where it begins
+    high: np.ndarray  # (k,) float64
+    common: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (m,) float64, ascending
+    share: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (m,) of their intervals
+
+
+def learn_grid(
+    queries: PrivateQueries,
+    what: str,
+    user: np.ndarray,
+    values: np.ndarray,
+    *,
+    per_user: int,
+    weight: float,
+    finer: bool,
+) -> Grid:
+    """Learn from the `values` (n,) float64 of users (n,), sorted by user."""
+    cell = _cell_of(values)
+    kept = np.sort(
+        queries.popular(f"range of {what}", user, cell, per_user=per_user, weight=weight)[0]
+    )
+    low, high = _edges(kept)
+    if not finer or not (low < high).any():
+        return Grid(low, high)
+    distinct, number = np.unique(values, return_inverse=True)
+    inside = np.isin(_cell_of(distinct), kept[kept != 0])
+    asked = inside[number]
+    common = np.sort(
+        queries.popular(
+            f"common values of {what}",
+            user[asked],
+            number[asked],
+            per_user=per_user,
+            weight=FINER_WEIGHT,
+        )[0]
+    )
+    edges = _parts(kept[kept != 0])
+    parts = np.clip(np.searchsorted(edges[:, 0], distinct, side="right") - 1, 0, len(edges) - 1)
+    parts[common] = len(edges) + np.arange(len(common))
+    counts = queries.histogram(
+        f"values within cells of {what}",
+        user[asked],
+        parts[number[asked]],
+        len(edges) + len(common),
+        per_user=per_user,
+        weight=FINER_WEIGHT,
+    )
+    noise = queries.noise_of(weight=FINER_WEIGHT, per_user=per_user)
+    return _halved(low[kept == 0], edges, counts, distinct[common], noise)
+
+
+def _halved(
+    zero: np.ndarray, edges: np.ndarray, counts: np.ndarray, common: np.ndarray, noise: float
+) -> Grid:
+    """Return the intervals that the `counts` of parts, and then of `common` values, tell apart.
+
+    `edges` (parts, 2) are those of all parts of cells, `zero` the interval of zero, if any.
+    """
+    of = np.clip(np.searchsorted(edges[:, 0], common, side="right") - 1, 0, len(edges) - 1)
+    often = counts[len(edges) :]
+    total = counts[: len(edges)] + np.bincount(of, often, minlength=len(edges))
+    spans = [
+        (begin + first, begin + stop)
+        for begin in range(0, len(edges), PARTS)
+        for first, stop in _told_apart(total[begin : begin + PARTS], noise)
+    ]
+    low = np.array([edges[first, 0] for first, _ in spans])
+    high = np.array([edges[stop - 1, 1] for _, stop in spans])
+    rows = np.array([total[first:stop].sum() for first, stop in spans])
+    place = np.searchsorted(low, common, side="right") - 1
+    there = (place >= 0) & (common < high[place]) & (often > 0)
+    share = often[there] / np.maximum(rows[place[there]], 1e-9)
+    together = np.bincount(place[there], share, minlength=len(low))
+    share /= np.maximum(together / MOST_COMMON, 1.0)[place[there]]
+    order = np.argsort(np.append(low, zero), kind="stable")
+    return Grid(np.append(low, zero)[order], np.append(high, zero)[order], common[there], share)
+
+
+def _told_apart(counts: np.ndarray, noise: float) -> list[tuple[int, int]]:
+    """Return the first and one past the last part of each interval of a cell, ascending."""
+    size = len(counts)
+    half = size // 2
+    if half == 0:
+        return [(0, size)]
+    found = [counts[:half].sum(), counts[half:].sum()]
+    seen = [count > SURE * noise * np.sqrt(half) for count in found]
+    if not any(seen) or (not all(seen) and min(found) > EMPTY * max(found)):
+        return [(0, size)]
+    halves = (counts[:half], counts[half:])
+    return [
+        (k * half + first, k * half + stop)
+        for k in (0, 1)
+        if seen[k]
+        for first, stop in _told_apart(halves[k], noise)
+    ]
+
+
+def _cell_of(values: np.ndarray) -> np.ndarray:
+    """Return the cell of the fixed grid: 0 for zero, otherwise +-(1..GRID_CELLS)."""
+    magnitude = np.clip(np.floor(np.log2(np.maximum(np.abs(values), 1e-30))) + 17, 1, GRID_CELLS)
+    return (np.sign(values) * magnitude).astype(np.int64)
+
+
+def _edges(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    inner = np.where(cell == 0, 0.0, 2.0 ** (np.abs(cell) - 17))
+    outer = np.where(cell == 0, 0.0, 2.0 ** (np.abs(cell) - 16))
+    return np.where(cell < 0, -outer, inner), np.where(cell < 0, -inner, outer)
+
+
+def _parts(cell: np.ndarray) -> np.ndarray:
+    """Return the edges of the PARTS of cells, (len(cell) * PARTS, 2), ascending as the cells do."""
+    power = 2.0 ** (np.arange(PARTS + 1) / PARTS)
+    size = 2.0 ** (np.abs(cell) - 17)
+    ends = np.where(cell[:, None] > 0, size[:, None] * power, -size[:, None] * power[::-1])
+    return np.stack([ends[:, :-1], ends[:, 1:]], 2).reshape(-1, 2)
