@@ -58,7 +58,7 @@ from generators.sequences.encode import EncodedSequences, encode
 from generators.sequences.responses import learn_responses
 from generators.sequences.sampled import Sampled, joined
 from generators.sequences.validity import learn_needs, learn_rules
-from generators.structure.declared import read_declared
+from generators.structure.declared import Declared, read_declared
 from generators.structure.finding.breaches import carts_end
 from generators.structure.finding.finder import declared_structure, find_structure
 from generators.structure.structure import Structure
@@ -184,10 +184,10 @@ class SequenceGenerator(Generator):
     def _structure(
         self, log: EventLog, file: Path | str | None, seed: int, *, private: bool
     ) -> Structure:
-        """Return what is derived; under a budget only what `file` declares."""
+        """Return types of columns and what is derived; under a budget only what `file` says."""
         declared = None if file is None else read_declared(file, log)
         if private:
-            return Structure() if declared is None else declared_structure(log, declared)
+            return declared_structure(log, declared or Declared())
         return find_structure(log, min_users=self.min_users, seed=seed, declared=declared)
 
     @torch.inference_mode()

@@ -239,7 +239,7 @@ def test_a_fit_says_first_how_long_it_takes(capfd: pytest.CaptureFixture[str]) -
     log = shop_log(users=30, rows=10, items=20)
     generators.fit(log, model="markov", seed=1)
     first = capfd.readouterr().err.splitlines()[0]
-    assert first.startswith(f"Fitting markov to {len(log)} rows of 30 users: about 8 CPU seconds ")
+    assert first.startswith(f"Fitting markov to {len(log)} rows of 30 users: about 5 CPU seconds ")
 
 
 @pytest.mark.parametrize("private", [False, True])

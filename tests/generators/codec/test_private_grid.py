@@ -112,11 +112,14 @@ def test_two_numbers_of_a_row_go_together_under_a_budget() -> None:
             "event": "purchase",
             "price": (pieces * rng.lognormal(2.0, 0.3, len(user))).round(2),
             "pieces": pieces,
+            "gift": rng.random(len(user)) < 0.2,
         }
     )
     log = EventLog(events=sort_events(tidy(events)))
     sample = generators.fit(log, model="markov", epsilon=4.0, seed=1).sample(3_000, seed=2).events
-    assert (sample["pieces"] % 1 == 0).all()
+    assert [n for n in sample.columns if n != "event_id"] == list(log.events.columns)
+    for name in ("pieces", "gift"):
+        assert sample[name].dtype == log.events[name].dtype
     found = [
         np.corrcoef(np.log(x["price"].astype(float)), np.log(x["pieces"].astype(float)))[0, 1]
         for x in (log.events, sample.dropna(subset=["price"]))
