@@ -342,7 +342,9 @@ def _usual(codec: Codec, name: str) -> list[Usual]:
         size = _usual_of(len(SIZES) + 1, {"size"}, lambda seen: seen.size)
         if codec.users.plans_sessions:
             size = _usual_of(len(VISITS) + 1, {"visit"}, lambda seen: seen.visit)
-        return [before, passed, counter(Counter.CART, CARTS), size, orders, label]
+        # under a budget what was never seen is as it is after such a time, whatever came before
+        first = [passed, before] if codec.private else [before, passed]
+        return [*first, counter(Counter.CART, CARTS), size, orders, label]
     if name == "category":
         of = Announced(codec)
         last = _usual_of(

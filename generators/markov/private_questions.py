@@ -84,7 +84,7 @@ class Factor(NamedTuple):
 
 
 FACTORS = {
-    "event": (Factor("users' rows a session", (0, 2), 3), Factor("orders", (0, 2), 4)),
+    "event": (Factor("users' rows a session", (1, 2), 3), Factor("orders", (1, 2), 4)),
     "gap": (Factor("position", (0,), 2),),
 }
 
@@ -133,7 +133,7 @@ def labelled_levels(codec: Codec, name: str) -> list[int]:
         return []
     if name in codec.ids:
         return [0, 1]
-    return [1 if name in codec.values else 0]
+    return [1 if name in codec.values or name == "event" else 0]
 
 
 def weight_of(codec: Codec, name: str) -> float:

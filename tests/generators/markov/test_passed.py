@@ -40,12 +40,13 @@ def _log(users: int = 300, visits: int = 6) -> EventLog:
     return EventLog(events)
 
 
-@pytest.mark.parametrize("epsilon", [None, 60.0])
-def test_rows_of_an_order_have_one_time(epsilon: float | None) -> None:
+@pytest.mark.parametrize(("epsilon", "most"), [(None, 0.1), (60.0, 0.02)])
+def test_rows_of_an_order_have_one_time(epsilon: float | None, most: float) -> None:
+    """Under a budget a session that began after a purchase, which none did, began with another."""
     model = generators.fit(_log(), model="markov", seed=1, epsilon=epsilon)
     events = model.sample(400, seed=2).ordered().events
     user, bought = events["user_id"].to_numpy(), (events["event"] == "purchase").to_numpy()
     same = (user[1:] == user[:-1]) & bought[:-1]
     passed = np.diff(events["timestamp"].astype("datetime64[ms, UTC]").astype("int64")) > 0
-    assert bought[1:][same & passed].mean() < 0.1  # in the log: never
+    assert bought[1:][same & passed].mean() < most  # in the log: never
     assert bought[1:][same & ~passed].mean() > 0.9  # in the log: always
