@@ -60,9 +60,9 @@ def with_tail(found: np.ndarray, sd: float | np.ndarray) -> np.ndarray:
     """Return counts with noise whose highest cells are shrunk towards a steady decline.
 
     Beyond the last cell that stands out of the noise counts are expected to decline as the last
-    ones up to it do, give or take as many as are expected; each is weighed against that by
-    precision. Left as they are, the few high cells that the noise raises would hold most of what a
-    sum over the cells is made of.
+    ones up to it do, or as steeply as follows from the next one not standing out, give or take as
+    many as are expected; each is weighed against that by precision. Left as they are, the few high
+    cells that the noise raises would hold most of what a sum over the cells is made of.
 
     Args:
         found: (n,) counts >= 0 of cells in ascending order.
@@ -75,6 +75,7 @@ def with_tail(found: np.ndarray, sd: float | np.ndarray) -> np.ndarray:
     last = int(visible[-1])
     first = max(last - DECLINE, 0)
     ratio = min(out[last] / max(out[first], sd[first]), 1.0) ** (1 / (last - first))
+    ratio = min(ratio, SURE * sd[last] / out[last])  # the next one does not stand out
     for k in range(last + 1, len(out)):
         expected = out[k - 1] * ratio
         out[k] = expected + (out[k] - expected) * expected**2 / (expected**2 + sd[k] ** 2)

@@ -73,6 +73,17 @@ def test_the_highest_cells_decline_where_the_noise_hides_them() -> None:
     assert np.std(made) < 0.5 * np.std(asked)
 
 
+def test_where_all_are_in_one_cell_the_noise_beyond_it_is_nothing() -> None:
+    """No decline is seen up to it, but that nobody stands out beyond it says enough."""
+    true, size = np.zeros(20), 1.4 ** np.arange(20)
+    true[3] = 3_000
+    rng = np.random.default_rng(4)
+    noisy = [np.maximum(true + rng.normal(0, SD, 20), 0) for _ in range(200)]
+    made = [(with_tail(x, SD) @ size) / (true @ size) for x in noisy]
+    assert np.mean(made) == pytest.approx(1, abs=0.02)
+    assert max(made) < 1.1
+
+
 def test_cells_that_stand_out_stay_as_they_are() -> None:
     found = np.array([500.0, 300, 0, 0, 400, 10])
     assert (with_tail(found, SD)[:5] == found[:5]).all()
