@@ -146,16 +146,20 @@ class Bins:
         fixed = np.zeros(0) if points_only is None else np.asarray(points_only, dtype=np.float64)
         if queries.private:
             grid = learn_grid(
-                queries, what, user, values, per_user=per_user, weight=weight, finer=finer
+                queries,
+                what,
+                user,
+                values,
+                per_user=per_user,
+                weight=weight,
+                whole=decimals == 0,
+                finer=finer,
             )
-            zero, low, high = grid.low == grid.high, grid.low, grid.high
-            if decimals == 0:  # what is drawn in an interval is rounded
-                low, high = (np.sign(end) * (np.ceil(np.abs(end)) - 0.5) for end in (low, high))
-            there = ~zero & (low < high)
+            zero = grid.low == grid.high
             return cls(
                 np.unique(np.append(grid.low[zero], fixed)),
-                low[there],
-                high[there],
+                grid.low[~zero],
+                grid.high[~zero],
                 True,
                 2 if decimals is None else decimals,
                 grid.common,

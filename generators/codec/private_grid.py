@@ -39,16 +39,23 @@ def learn_grid(
     *,
     per_user: int,
     weight: float,
+    whole: bool,
     finer: bool,
 ) -> Grid:
-    """Learn from the `values` (n,) float64 of users (n,), sorted by user."""
+    """Learn from the `values` (n,) float64 of users (n,), sorted by user.
+
+    Intervals of `whole` numbers end between these, because what is drawn in them is rounded.
+    """
     cell = _cell_of(values)
     kept = np.sort(
         queries.popular(f"range of {what}", user, cell, per_user=per_user, weight=weight)[0]
     )
-    low, high = _edges(kept)
-    if not finer or not (low < high).any():
-        return Grid(low, high)
+    zero = np.zeros(int((kept == 0).any()))
+    edges = _parts(kept[kept != 0], PARTS if finer else 1)
+    if whole:
+        edges = np.sign(edges) * (np.ceil(np.abs(edges)) - 0.5)
+    if not finer or not len(edges):
+        return _with_zero(zero, *edges[edges[:, 0] < edges[:, 1]].T)
     distinct, number = np.unique(values, return_inverse=True)
     inside = np.isin(_cell_of(distinct), kept[kept != 0])
     asked = inside[number]
@@ -61,7 +68,6 @@ def learn_grid(
             weight=FINER_WEIGHT,
         )[0]
     )
-    edges = _parts(kept[kept != 0])
     parts = np.clip(np.searchsorted(edges[:, 0], distinct, side="right") - 1, 0, len(edges) - 1)
     parts[common] = len(edges) + np.arange(len(common))
     counts = queries.histogram(
@@ -73,7 +79,7 @@ def learn_grid(
         weight=FINER_WEIGHT,
     )
     noise = queries.noise_of(weight=FINER_WEIGHT, per_user=per_user)
-    return _halved(low[kept == 0], edges, counts, distinct[common], noise)
+    return _halved(zero, edges, counts, distinct[common], noise)
 
 
 def _halved(
@@ -81,7 +87,7 @@ def _halved(
 ) -> Grid:
     """Return the intervals that the `counts` of parts, and then of `common` values, tell apart.
 
-    `edges` (parts, 2) are those of all parts of cells, `zero` the interval of zero, if any.
+    `edges` (parts, 2) are those of all parts of cells, `zero` is zero itself, if it is kept.
     """
     of = np.clip(np.searchsorted(edges[:, 0], common, side="right") - 1, 0, len(edges) - 1)
     often = counts[len(edges) :]
@@ -90,17 +96,25 @@ def _halved(
         (begin + first, begin + stop)
         for begin in range(0, len(edges), PARTS)
         for first, stop in _told_apart(total[begin : begin + PARTS], noise)
+        if edges[begin + first, 0] < edges[begin + stop - 1, 1]
     ]
+    if not spans:
+        return Grid(zero, zero)
     low = np.array([edges[first, 0] for first, _ in spans])
     high = np.array([edges[stop - 1, 1] for _, stop in spans])
     rows = np.array([total[first:stop].sum() for first, stop in spans])
     place = np.searchsorted(low, common, side="right") - 1
-    there = (place >= 0) & (common < high[place]) & (often > 0)
+    there = (place >= 0) & (common <= high[place]) & (often > 0)
     share = often[there] / np.maximum(rows[place[there]], 1e-9)
     together = np.bincount(place[there], share, minlength=len(low))
     share /= np.maximum(together / MOST_COMMON, 1.0)[place[there]]
+    return _with_zero(zero, low, high, common[there], share)
+
+
+def _with_zero(zero: np.ndarray, low: np.ndarray, high: np.ndarray, *common: np.ndarray) -> Grid:
+    """Return the intervals in their order, that of zero among them if it is kept."""
     order = np.argsort(np.append(low, zero), kind="stable")
-    return Grid(np.append(low, zero)[order], np.append(high, zero)[order], common[there], share)
+    return Grid(np.append(low, zero)[order], np.append(high, zero)[order], *common)
 
 
 def _told_apart(counts: np.ndarray, noise: float) -> list[tuple[int, int]]:
@@ -128,15 +142,9 @@ def _cell_of(values: np.ndarray) -> np.ndarray:
     return (np.sign(values) * magnitude).astype(np.int64)
 
 
-def _edges(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    inner = np.where(cell == 0, 0.0, 2.0 ** (np.abs(cell) - 17))
-    outer = np.where(cell == 0, 0.0, 2.0 ** (np.abs(cell) - 16))
-    return np.where(cell < 0, -outer, inner), np.where(cell < 0, -inner, outer)
-
-
-def _parts(cell: np.ndarray) -> np.ndarray:
-    """Return the edges of the PARTS of cells, (len(cell) * PARTS, 2), ascending as the cells do."""
-    power = 2.0 ** (np.arange(PARTS + 1) / PARTS)
+def _parts(cell: np.ndarray, parts: int) -> np.ndarray:
+    """Return the edges of the parts of cells, (len(cell) * parts, 2), ascending as the cells do."""
+    power = 2.0 ** (np.arange(parts + 1) / parts)
     size = 2.0 ** (np.abs(cell) - 17)
     ends = np.where(cell[:, None] > 0, size[:, None] * power, -size[:, None] * power[::-1])
     return np.stack([ends[:, :-1], ends[:, 1:]], 2).reshape(-1, 2)

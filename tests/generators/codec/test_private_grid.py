@@ -86,6 +86,11 @@ def test_zero_and_numbers_below_it_keep_their_sign(decimals: int | None) -> None
     assert np.abs(drawn - number).max() <= 4
     assert (bins.low < bins.high).all()
     assert (bins.high[:-1] <= bins.low[1:]).all()
+    of = bins.encode(bins.common)
+    assert (of > len(bins.points)).all()
+    assert (np.bincount(of, bins.share) <= 1).all(), "of an interval, as model.json must have it"
+    for k in range(-6, 7):
+        assert (drawn == k).mean() == pytest.approx((number == k).mean(), abs=0.03)
 
 
 @given(counts=hnp.arrays(np.float64, PARTS, elements=st.floats(0, 1e5)), noise=st.floats(0.1, 1e4))

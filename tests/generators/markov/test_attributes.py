@@ -73,7 +73,8 @@ def test_spans_end_before_the_log_does_and_are_as_frequent_as_in_it(log: EventLo
     assert isinstance(tables, AttributeTables)
     drawn = tables.draw(4000, torch.Generator().manual_seed(3))
     assert tables.codec.spans_that_fit(drawn[:, 0])[torch.arange(4000), drawn[:, 1]].all()
-    real = [counts / counts.sum() for counts, _ in model.attribute_counts_]  # type: ignore[attr-defined]
+    known = model.attribute_counts_  # type: ignore[attr-defined]
+    real = [counts / counts.sum() for counts, _ in known]
     for k in (0, 1):
         shares = np.bincount(drawn[:, k], minlength=len(real[k])) / 4000
         assert np.abs(shares - real[k]).max() < 0.03
