@@ -26,6 +26,7 @@ from generators.markov.private_questions import (
     only_code,
 )
 from generators.privacy.counts import Answers, backed_off
+from generators.privacy.shrinkage import SURE
 from generators.sequences.levels import SESSION_TIMES, mean_rows
 
 # fields whose factors rise or fall by the same step from level to level
@@ -35,6 +36,7 @@ LIFTS = (1e-2, 1e3)  # least and largest factor of a code in labelled sessions
 # standard deviations of noise that a deviation must exceed: 1 in 400 does by chance
 SIGNIFICANT = 3.0
 PRIOR = 1e-3  # added to shares before they are divided
+MISSING = 0  # the code of a missing value
 
 
 @dataclass
@@ -61,7 +63,8 @@ class PrivateTables:
             return self._event_label(name, widths, kinds)
         first = coarse_levels(self.codec, name)
         coarse, noise = self.answers[coarse_table(name)]
-        share = backed_off(coarse, [1, *widths[:first]], self.marginals[name], noise=noise)
+        marginal = self._marginal(name, coarse.reshape(-1, size), noise)
+        share = backed_off(coarse, [1, *widths[:first]], marginal, noise=noise)
         if name in FACTORS:
             share = share.reshape(*widths[:first], *[1] * (len(widths) - first), size)
             for what, within, of in FACTORS[name]:
@@ -78,9 +81,24 @@ class PrivateTables:
             )
         if kinds == 1:
             return share
-        return self._with_labelled(
-            name, widths, kinds, share, coarse.reshape(*widths[:first], size), noise
-        )
+        coarse = coarse.reshape(*widths[:first], size)
+        return self._with_labelled(name, widths, kinds, share, coarse, noise, marginal)
+
+    def _marginal(self, name: str, coarse: np.ndarray, noise: float) -> np.ndarray:
+        """Return the shares (size,) of a field's codes without any context.
+
+        A column has missing values where its counts `coarse` (contexts, size) show some. Where the
+        noise hides them there are none: most columns that seem never to be missing never are.
+        """
+        share = self.marginals[name]
+        if name not in self.codec.bins and name not in self.codec.values:
+            return share
+        missing, some = coarse[:, MISSING], share[MISSING] < 1
+        hidden = missing.sum() <= HIDDEN * noise * math.sqrt(len(missing))
+        if some and hidden and missing.max() <= SURE * noise:
+            there = np.where(np.arange(len(share)) == MISSING, 0.0, share)
+            return np.asarray(there / there.sum())
+        return share
 
     def _factor(self, name: str, what: str, within: list[int], levels: int) -> np.ndarray:
         """Return how many times likelier each code is at a level than without knowing it.
@@ -166,6 +184,7 @@ class PrivateTables:
         share: np.ndarray,
         coarse: np.ndarray,
         noise: float,
+        marginal: np.ndarray,
     ) -> np.ndarray:
         """Return the shares of codes in sessions without and with each label.
 
@@ -173,6 +192,7 @@ class PrivateTables:
             share: (contexts, size) shares in sessions without a label.
             coarse: (*coarse contexts, size) counts in sessions without a label.
             noise: on each of those counts.
+            marginal: (size,) shares of codes without any context.
 
         Returns:
             (contexts * kinds, size), the kind of label varying fastest; kind 0 is `share`.
@@ -183,7 +203,7 @@ class PrivateTables:
         overall = backed_off(
             coarse.reshape(-1, size).sum(0),
             [1],
-            self.marginals[name],
+            marginal,
             noise=noise * math.sqrt(cells),
         )
         rest = tuple(k for k in range(coarse.ndim - 1) if k not in within)
