@@ -16,7 +16,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from generators.codec.private_grid import learn_grid
+from generators.codec.private_grid import decimals_of, learn_grid
 from generators.privacy.queries import PrivateQueries
 from generators.validation import LARGEST, Record
 
@@ -145,6 +145,8 @@ class Bins:
         user, values = user[present], values[present]
         fixed = np.zeros(0) if points_only is None else np.asarray(points_only, dtype=np.float64)
         if queries.private:
+            if decimals is None:
+                decimals = decimals_of(queries, what, user, values)
             grid = learn_grid(
                 queries,
                 what,
@@ -161,7 +163,7 @@ class Bins:
                 grid.low[~zero],
                 grid.high[~zero],
                 True,
-                2 if decimals is None else decimals,
+                decimals,
                 grid.common,
                 grid.share,
             )

@@ -37,7 +37,7 @@ from generators.codec.learn_users import (
     learn_users,
 )
 from generators.codec.parts import N_LABELLED_SESSIONS, RHYTHM, Columns, Pace, Users, Vocabulary
-from generators.codec.private_grid import FINER_WEIGHT
+from generators.codec.private_grid import DECIMALS_WEIGHT, FINER_WEIGHT
 from generators.codec.regularities import (
     learn_item_habits,
     learn_levels,
@@ -70,7 +70,8 @@ def total_query_weight(log: EventLog, *, plan_sessions: bool = False) -> float:
     columns = [n for n in map(str, log.events.columns) if n not in COLUMNS_WITH_ROLES]
     users = [] if log.users is None else [n for n in map(str, log.users.columns) if n != "user_id"]
     tables = [log.events, *([] if log.users is None else [log.users])]
-    numbers = sum(len(t.select_dtypes("number").columns) for t in tables)
+    asked = {*columns, *users, "price"}
+    numbers = sum(len(asked & set(t.select_dtypes("number").columns)) for t in tables)
     kinds = 0 if log.labels is None else MOST_KINDS
     labels = 0.0 if log.labels is None else 1.0
     questions = (
@@ -84,7 +85,7 @@ def total_query_weight(log: EventLog, *, plan_sessions: bool = False) -> float:
         + len(users)
         + labels
         + 2 * kinds
-        + 2 * FINER_WEIGHT * numbers
+        + (2 * FINER_WEIGHT + DECIMALS_WEIGHT) * numbers
     )
     user_attributes = 3 + plan_sessions + LENGTH_WEIGHT + len(users)
     fields = 7 + len(columns) + kinds

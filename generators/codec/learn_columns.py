@@ -208,7 +208,6 @@ def _price_bins(
         user,
         plain,
         intervals=intervals // 2,
-        decimals=2 if queries.private else None,
         finer=True,
     )
     return {"price_ratio": ratios, "price": prices}

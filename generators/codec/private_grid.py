@@ -2,7 +2,8 @@
 
 Cells are one an octave, of both signs. Those that enough users have are kept. Where `finer` is
 asked for, values that many users share are found in them (a price of 9.99), and cells are halved as
-long as both halves stand out of the noise; a half that is nearly empty is left out.
+long as both halves stand out of the noise; a half that is nearly empty is left out. Where it is not
+known how many decimals values have, it is asked.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ PARTS = 8  # of a cell that is halved until no more is seen
 EMPTY = 0.1  # of the other half: a half that is as rare is left out
 FINER_WEIGHT = 0.5  # of each of the two questions about values within cells
 MOST_COMMON = 0.98  # of an interval: what common values have of it together
+DECIMALS_WEIGHT = 0.5  # of the question for the decimals of values
+MOST_DECIMALS, USUAL_DECIMALS = 6, 2  # that values have, and have where the noise hides them
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,29 @@ def learn_grid(
     )
     noise = queries.noise_of(weight=FINER_WEIGHT, per_user=per_user)
     return _halved(zero, edges, counts, distinct[common], noise)
+
+
+def decimals_of(queries: PrivateQueries, what: str, user: np.ndarray, values: np.ndarray) -> int:
+    """Return how many decimals the `values` (n,) of users (n,), sorted by user, have.
+
+    Each user counts once, with the most decimals of their values; the highest number of decimals
+    that stands out of the noise is returned.
+    """
+    found = np.full(len(values), MOST_DECIMALS)
+    for decimals in reversed(range(MOST_DECIMALS)):
+        found[np.isclose(values, values.round(decimals), rtol=1e-7, atol=1e-9)] = decimals
+    first = np.flatnonzero(np.append(True, user[1:] != user[:-1])[: len(user)])
+    counts = queries.histogram(
+        f"decimals of {what}",
+        user[first],
+        np.maximum.reduceat(found, first) if len(first) else found,
+        MOST_DECIMALS + 1,
+        per_user=1,
+        weight=DECIMALS_WEIGHT,
+    )
+    noise = queries.noise_of(weight=DECIMALS_WEIGHT, per_user=1)
+    seen = np.flatnonzero(counts > SURE * noise)
+    return int(seen[-1]) if len(seen) else USUAL_DECIMALS
 
 
 def _halved(
