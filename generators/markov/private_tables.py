@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from generators.codec.codec import SESSION_LABEL, Codec
+from generators.markov.contexts import number_before
 from generators.markov.pacing import Pacing
 from generators.markov.private_questions import (
     FACTORS,
@@ -76,9 +77,13 @@ class PrivateTables:
             share = share.reshape(-1, size)
         elif name in self.answers:
             counts, fine = self.answers[name]
-            share = backed_off(
-                counts, [math.prod(widths[:first]), *widths[first:]], share, first=1.0, noise=fine
-            )
+            number = number_before(self.codec, name)
+            if number is not None:
+                order = _ascending(self.codec, number)
+                share = given_number(counts.reshape(widths[0], -1, size), order, share, fine)
+            else:
+                wide = [math.prod(widths[:first]), *widths[first:]]
+                share = backed_off(counts, wide, share, first=1.0, noise=fine)
         if kinds == 1:
             return share
         coarse = coarse.reshape(*widths[:first], size)
@@ -94,7 +99,7 @@ class PrivateTables:
         if name not in self.codec.bins and name not in self.codec.values:
             return share
         missing, some = coarse[:, MISSING], share[MISSING] < 1
-        hidden = missing.sum() <= HIDDEN * noise * math.sqrt(len(missing))
+        hidden = missing.sum() <= SIGNIFICANT * noise * math.sqrt(len(missing))
         if some and hidden and missing.max() <= SURE * noise:
             there = np.where(np.arange(len(share)) == MISSING, 0.0, share)
             return np.asarray(there / there.sum())
@@ -281,3 +286,35 @@ class PrivateTables:
         # (n_events, kinds, size)
         both = np.concatenate([none, kept / kept.sum(2, keepdims=True)], axis=1)
         return np.repeat(both[:, None], math.prod(widths[1:]), axis=1).reshape(-1, size)
+
+
+def _ascending(codec: Codec, name: str) -> np.ndarray:
+    """Return the codes of a number by their values, (size,); 'missing' comes first."""
+    if name != "price":
+        return np.argsort(codec.bins[name].ranks())
+    ratio, plain = codec.bins["price_ratio"], codec.bins["price"]
+    return np.argsort(np.append(ratio.ranks(), ratio.size + plain.ranks()[1:]))
+
+
+def given_number(
+    counts: np.ndarray, order: np.ndarray, share: np.ndarray, noise: float
+) -> np.ndarray:
+    """Return the shares of a field's codes given its event and a number, (events * codes, size).
+
+    What is alike for neighbouring values of the number is learnt from all of them: half of its
+    range is a context of its own, given the event alone, and so is half of that half, and so on.
+
+    Args:
+        counts: (events, codes, size) with `noise` on each.
+        order: (codes,) of the number, by their values.
+        share: (events, size) given the event alone.
+    """
+    events, codes, size = counts.shape
+    depth = math.ceil(math.log2(codes))
+    ascending = np.zeros((events, 2**depth, size))
+    ascending[:, :codes] = counts[:, order]
+    halves = [events, *[2] * depth]
+    found = backed_off(ascending, halves, share, first=1.0, noise=noise).reshape(ascending.shape)
+    out = np.empty_like(counts)
+    out[:, order] = found[:, :codes]
+    return out.reshape(-1, size)

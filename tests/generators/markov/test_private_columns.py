@@ -9,6 +9,8 @@ import pytest
 import generators
 from eventlog import EventLog
 from eventlog.log import sort_events, tidy
+from generators.markov.private_tables import given_number
+from generators.privacy.counts import backed_off
 
 USERS, ROWS = 2_000, 6
 MISSING = 0.2  # of the values of some columns
@@ -59,3 +61,19 @@ def test_numbers_have_the_decimals_of_the_log(
     values = sample[column].dropna().to_numpy(dtype=np.float64)
     assert np.allclose(values, values.round(decimals), rtol=1e-6)
     assert decimals == 0 or (np.abs(values - values.round(decimals - 1)) > 1e-6).mean() > 0.5
+
+
+def test_what_neighbouring_numbers_have_in_common_is_learnt_of_all_of_them() -> None:
+    """Each number by itself is hidden by the noise, and what is drawn given it was as for all."""
+    rng, codes, size, noise = np.random.default_rng(6), 16, 12, 40.0
+    before, own = np.linspace(-1, 1, codes)[:, None], np.linspace(-1, 1, size)
+    share = np.exp(-4 * (own + before) ** 2)
+    share /= share.sum(1, keepdims=True)
+    order = rng.permutation(codes)
+    counts = 300 * share[np.argsort(order)] + rng.normal(0, noise, (codes, size))
+    usual = share.mean(0)[None]
+    halved = given_number(counts[None], order, usual, noise)
+    alone = backed_off(counts, [1, codes], usual, first=1.0, noise=noise)
+    halves_off, alone_off = (np.abs(found[order] - share).sum() for found in (halved, alone))
+    assert np.allclose(halved.sum(1), 1)
+    assert halves_off < 0.9 * alone_off
