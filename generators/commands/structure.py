@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from eventlog._runtime.commands import documented
 from eventlog._runtime.console import Parser, add_out, note
@@ -31,14 +30,15 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Find the structure and write it."""
     from eventlog import EventLog
-    from eventlog._runtime.files import check_replaceable
+    from eventlog._runtime.files import check_file_replaceable, new_file
     from generators.structure.declared import as_toml
     from generators.structure.finding.finder import find_structure
 
-    check_replaceable(arguments.out, overwrite=arguments.overwrite)
+    check_file_replaceable(arguments.out, overwrite=arguments.overwrite)
     log = EventLog.read(arguments.log, truth=False).ordered()
     found = find_structure(log, min_users=arguments.min_users)
-    Path(arguments.out).write_text(as_toml(found), encoding="utf-8")
+    with new_file(arguments.out) as temporary:
+        temporary.write_text(as_toml(found), encoding="utf-8")
     for line in found.sentences():
         note(line)
     print(arguments.out)

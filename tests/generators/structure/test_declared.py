@@ -121,6 +121,10 @@ def test_metadata_of_sdv_says_which_numbers_are_names(log: EventLog, tmp_path: P
 def test_the_command_line_writes_a_file_that_fit_reads(log: EventLog, tmp_path: Path) -> None:
     log.write(tmp_path / "log")
     where = [str(tmp_path / n) for n in ("log", "s.toml", "model")]
-    assert main(["structure", where[0], "--out", where[1]]) == 0
+    command = ["structure", where[0], "--out", where[1]]
+    assert main(command) == 0
+    with pytest.raises(InputError, match="give --overwrite"):
+        main(command)
+    assert main([*command, "--overwrite"]) == 0
     given = ["fit", where[0], "--model", "markov", "--structure", where[1], "--out", where[2]]
     assert main(given) == 0
