@@ -31,6 +31,9 @@ LEVELS = 6  # of what is expected of an attribute
 STRENGTH = 2.0  # pseudo-counts of a table with fewer parents, at the least
 FOLDS = 4  # of users, each told of by the others
 LEAST = 1e-12  # share of a code
+# Where one of two attributes decides the other: pseudo-counts of what is so without the first, and
+# the fewest values that decide, and users of each on average.
+TIED, FEWEST_KEYS, USERS_OF_KEY = 1e-6, 3, 5
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,11 @@ class AttributeTables:
                 candidates = [*earlier, level]
             # so that rows, not only users, have the levels that they have in the log
             first = [coarse_length] if name.startswith(USUAL) else []
+            tied = _tied(codec, name, code, earlier)
+            first = first if tied is None else [tied]
             choice = choose_parents(code, size, candidates, first, strength=strength)
+            if tied is not None:
+                choice.strengths[0] = TIED
             if len(earlier) not in choice.levels:
                 expected.pop(k, None)
             levels = [candidates[j] for j in choice.levels]
@@ -251,6 +258,27 @@ def _ranks(codec: Codec, name: str) -> np.ndarray | None:
     if favourite is not None and favourite[0] in (PRICE_LEVEL, *codec.items.levels):
         return np.arange(coder.size, dtype=np.float64)
     return None
+
+
+def _tied(codec: Codec, name: str, code: np.ndarray, earlier: Sequence[Level]) -> int | None:
+    """Return the place of the level that decides an attribute (n_users,), or that it decides.
+
+    As a city decides its country: what no user has together is then never drawn. Both are columns
+    of users in the log, and no user is an exception. `earlier` are the levels of the attributes
+    before, two of each; the one with fewest values is taken.
+    """
+    if name not in codec.users.columns:
+        return None
+    best, fewest = None, len(code)
+    for j, before in enumerate(list(codec.user_attributes)[: len(earlier) // 2]):
+        level, width = earlier[2 * j]
+        known = (level > 0) & (code > 0)
+        pairs = np.unique(code[known] * width + level[known])
+        sizes = [len(np.unique(x[known])) for x in (level, code)]
+        shared = min(sizes) > 1 and FEWEST_KEYS <= max(sizes) <= known.sum() // USERS_OF_KEY
+        if before in codec.users.columns and shared and len(pairs) == max(sizes) < fewest:
+            best, fewest = 2 * j, max(sizes)
+    return best
 
 
 def _that_fit(
