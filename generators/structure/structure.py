@@ -15,8 +15,14 @@ from generators.structure.relations.base import Relation
 from generators.structure.relations.breaches import SUFFIX, Breach
 from generators.structure.relations.campaigns import INSERTED, PAST
 from generators.structure.relations.comparison import Comparison
-from generators.structure.relations.constants import SessionConstant, UserConstant, UserLevel
+from generators.structure.relations.constants import (
+    OrderConstant,
+    SessionConstant,
+    UserConstant,
+    UserLevel,
+)
 from generators.structure.relations.dependency import Calendar, Dependency, Rate
+from generators.structure.relations.follow_up import FollowUp
 from generators.structure.relations.forms import (
     DISTANCE,
     FACTOR,
@@ -29,7 +35,7 @@ from generators.structure.relations.forms import (
 from generators.structure.relations.formula import Elapsed, Formula, RunningNumber, RunningSum
 from generators.structure.relations.offers import Campaigns
 from generators.structure.relations.recurrence import Recurrence
-from generators.structure.relations.rows import STEP, GroupTotal, Growing, Lagged
+from generators.structure.relations.rows import STEP, GroupNumber, GroupTotal, Growing, Lagged
 from generators.structure.tables import Tables, is_number, numbers_of
 
 ESCAPE = "column:"  # before the name of a team's column that is a name of the generators' own
@@ -39,12 +45,14 @@ AnyRelation = (
     | Elapsed
     | RunningNumber
     | GroupTotal
+    | GroupNumber
     | Lagged
     | Growing
     | Comparison
     | UserConstant
     | UserLevel
     | SessionConstant
+    | OrderConstant
     | Dependency
     | Rate
     | Calendar
@@ -55,8 +63,11 @@ AnyRelation = (
     | LocalDays
     | Breach
     | Recurrence
+    | FollowUp
     | Campaigns
 )
+
+FIRST_OR_LAST = (Breach, Recurrence, FollowUp, LocalDays, Campaigns)  # whatever others read
 
 
 @dataclass(frozen=True)
@@ -124,6 +135,7 @@ class Structure:
         roles = log.manifest.get("roles")
         if roles:
             roles = {n: r for n, r in roles.items() if not n.endswith(SUFFIX)}
+            roles |= {r.event: "other" for r in self.relations if isinstance(r, FollowUp)}
             out.manifest = {**log.manifest, "roles": roles}
         return out
 
@@ -259,10 +271,12 @@ def in_order(relations: Iterable[Relation], columns: Iterable[str]) -> list[Rela
     `columns` are those that are learnt. Raises ValueError where there is no such order.
     """
     first: list[Relation] = [r for r in relations if isinstance(r, Breach)]
-    first += [r for r in relations if isinstance(r, Recurrence)]  # all else follows of its rows too
+    # all else follows of the rows that these put in, too
+    first += [r for r in relations if isinstance(r, Recurrence)]
+    first += [r for r in relations if isinstance(r, FollowUp)]
     last: list[Relation] = [r for r in relations if isinstance(r, LocalDays)]
     last += [r for r in relations if isinstance(r, Campaigns)]  # other rows are as learnt by then
-    left = [r for r in relations if not isinstance(r, Breach | Recurrence | LocalDays | Campaigns)]
+    left = [r for r in relations if not isinstance(r, FIRST_OR_LAST)]
     there = set(columns)
     out: list[Relation] = list(first)
     while left:

@@ -15,6 +15,7 @@ from eventlog.sessions import SESSION_GAP_S
 
 DIGITS = r"[1-9]\d{0,14}|0"  # text that is a number, and is written like one
 DAY_MS = 86_400_000
+STEPS_MS = (DAY_MS, 3_600_000, 60_000, 1_000, 1)
 
 
 @dataclass
@@ -143,6 +144,11 @@ class Tables:
     def numbers(self, column: str) -> np.ndarray:
         """Return a column as (n,) float64, NaN = missing; text of digits counts as numbers."""
         return numbers_of(self.events[column])
+
+
+def step_ms(tables: Tables) -> int:
+    """Return the ms of which all times are multiples: a day, an hour, a minute, a second, or 1."""
+    return next(s for s in STEPS_MS if not (tables.time % s).any())
 
 
 def codes_of(column: pd.Series) -> np.ndarray:

@@ -19,40 +19,41 @@ from generators.structure.declared import Declared
 from generators.structure.finding import evidence
 from generators.structure.finding.breaches import find_breaches
 from generators.structure.finding.comparisons import find_comparison
+from generators.structure.finding.constants import FEWEST_GROUPS, FEWEST_KEYS, Constants
+from generators.structure.finding.follow_ups import candidates, find_follow_ups
 from generators.structure.finding.formulas import (
     Numbers,
     find_elapsed,
     find_formula,
     find_multiple,
-    find_running_number,
-    find_running_sum,
 )
 from generators.structure.finding.pairs import find_pairs
 from generators.structure.finding.rates import find_rate, usual_rates
 from generators.structure.finding.recurrence import find_recurrences
-from generators.structure.finding.rows import Earlier, Totals, find_growing, probe_of, scopes_of
-from generators.structure.finding.search import Search
+from generators.structure.finding.rows import (
+    Earlier,
+    Totals,
+    find_group_number,
+    probe_of,
+    scopes_of,
+)
+from generators.structure.finding.running import find_running_number, find_running_sum
 from generators.structure.finding.texts import find_folded
 from generators.structure.relations.base import Relation
-from generators.structure.relations.constants import SessionConstant, UserConstant, UserLevel
+from generators.structure.relations.constants import UserConstant
 from generators.structure.relations.dependency import UNITS, Calendar, Dependency, calendar
-from generators.structure.relations.forms import DATE, DISTANCE, Name, TimeDifference
+from generators.structure.relations.forms import DATE, DISTANCE, TimeDifference
 from generators.structure.relations.rows import Group
 from generators.structure.structure import Structure, in_order, kinds_of
 from generators.structure.tables import (
     DAY_MS,
+    Tables,
     codes_of,
-    decimals_of,
-    first_rows,
     is_digits,
     is_number,
     is_time,
 )
 
-FEWEST_GROUPS = 10  # users or sessions with several rows, before anything is constant in them
-FEWEST_KEYS = 3
-STEADY = 0.02  # of the variance: what a level of a user leaves
-USERS_OF_KEY = 5  # at least, of each value of a constant that decides another
 REFERRED = frozenset({"order_id"})  # but a row may refer to an earlier one by it
 
 
@@ -68,6 +69,10 @@ def find_structure(
         return declared_structure(log, declared)
     finder = _Finder(log, min_users, np.random.default_rng(seed), declared)
     finder.find()
+    events = [] if "event" in finder.declared else candidates(finder.whole)
+    if events:
+        reduced = Structure(_ordered(log, finder.relations).relations).reduce(log)
+        finder.relations += find_follow_ups(Tables.of(reduced), events, min_users)
     return _ordered(log, finder.relations)
 
 
@@ -85,7 +90,7 @@ def _ordered(log: EventLog, relations: Sequence[Relation]) -> Structure:
     return Structure(ordered, kinds_of(log.events))
 
 
-class _Finder(Search):
+class _Finder(Constants):
     """Looks for each kind of relation, the more certain ones first."""
 
     def find(self) -> None:
@@ -99,64 +104,19 @@ class _Finder(Search):
         self.times()
         self.dependencies(["item_id"] if "item_id" in self.some.events else [])
         self.totals(scopes_of(self.some))
+        self.group_numbers()
         self.earlier_values()
         self.computed()
         self.pairs()
         self.comparisons()
         self.calendars(self.free)
         self.dependencies(self.keys())
+        self.order_constants()
         numbers = self.numbers()
         self.rates(numbers)
         self.ratios(numbers)
         self.other_numbers()
         self.texts()
-
-    def user_constants(self) -> None:
-        """Find columns that are the same in all rows of a user."""
-        tables, constants = self.some, {}
-        for name in list(self.free):
-            column = tables.events[name]
-            found = evidence.within_groups(tables, name, tables.user)
-            exact = evidence.ALIKE if is_number(column) else 1.0
-            if (
-                found.share < exact
-                or found.groups < FEWEST_GROUPS
-                or column.nunique() < 2
-                or name in self.users_columns
-            ):
-                continue
-            if not (is_number(column) or is_time(column)) and not self.shared(column):
-                continue
-            there = pd.Series(column.notna().to_numpy()).groupby(tables.user).transform("any")
-            present = evidence.find_presence(tables, name, there.to_numpy())
-            names = self.names_kept(name) if self.is_name(name) else []
-            constants[name] = UserConstant(
-                column=name, names=names, exceptions=1 - found.share, present=present
-            )
-        self.constant = list(constants)
-        for name, constant in constants.items():
-            if not self._of_constant(name):
-                self.take(constant)
-
-    def _of_constant(self, name: str) -> bool:
-        """Take what follows from another constant of the user, as the currency from the country."""
-        first = first_rows(self.some.user)
-        user, value = self.some.user[first], codes_of(self.some.events[name])[first]
-        for key in [
-            n for n in self.constant if n != name and n in self.before(name, self.constant)
-        ]:
-            column = self.some.events[key]
-            if is_time(column) or (is_number(column) and not self.is_name(key)):
-                continue
-            code = codes_of(column)[first]
-            if evidence.is_id(code, user) or len(user) < USERS_OF_KEY * (code.max() + 1):
-                continue
-            found = evidence.determined(code, value, user)
-            if found is None or not found.holds(FEWEST_KEYS):
-                continue
-            if self.follows_from(name, key, found.share):
-                return True
-        return False
 
     def totals(self, scopes: Sequence[Group]) -> None:
         """Find columns that have one value for all rows of a user, a session or an order."""
@@ -164,6 +124,13 @@ class _Finder(Search):
         totals = Totals(self.some, probe_of(self.some), operands, scopes)
         for name in [n for n in self.free if n in totals.numbered.frame]:
             found = totals.find(name, self.before(name, operands))
+            if found is not None:
+                self.take(found)
+
+    def group_numbers(self) -> None:
+        """Find numbers of the orders, or sessions, of a user."""
+        for name in [n for n in self.free if is_number(self.some.events[n])]:
+            found = find_group_number(self.some, name)
             if found is not None:
                 self.take(found)
 
@@ -283,7 +250,7 @@ class _Finder(Search):
                 self._factor_of(multiple)
 
     def _factor_of(self, multiple: Relation) -> None:
-        """Find whether the calendar decides the factor of a multiple."""
+        """Find whether the calendar, or the user, decides the factor of a multiple."""
         events = self.some.events
         self.some.events = events.copy(deep=False)
         before = set(events.columns)
@@ -293,6 +260,13 @@ class _Finder(Search):
         self.whole.events = whole.copy(deep=False)
         multiple.reduce(self.whole)
         self.calendars([factor])
+        if all(r.column != factor for r in self.relations):
+            found = evidence.within_groups(self.some, factor, self.some.user)
+            column = self.some.events[factor]
+            known = column[events[multiple.column].notna()].notna().mean()
+            exact = min(found.share / evidence.ALIKE, known / evidence.DETERMINED) >= 1
+            if exact and found.groups >= FEWEST_GROUPS and self.shared(column):
+                self.take(UserConstant(column=factor))
         self.some.events, self.whole.events = events, whole
 
     def calendars(self, columns: Sequence[str]) -> None:
@@ -321,49 +295,6 @@ class _Finder(Search):
                     )
                 )
                 break
-
-    def other_numbers(self) -> None:
-        """Find levels of users, constants of sessions, and numbers that are names."""
-        tables = self.some
-        for name in [n for n in self.free if is_number(tables.events[n])]:
-            found = evidence.within_groups(tables, name, tables.session)
-            if self._is_level(name):
-                self.take(self._level(name))
-            elif (growing := find_growing(tables, name)) is not None:
-                self.take(growing)
-            elif found.share >= evidence.ALIKE and found.groups >= FEWEST_GROUPS:
-                there = pd.Series(tables.events[name].notna().to_numpy())
-                can = there.groupby(tables.session).transform("any").to_numpy()
-                present = evidence.find_presence(tables, name, can)
-                self.take(SessionConstant(column=name, present=present))
-            elif self.is_name(name):
-                self.take(Name(column=name, kept=self.names_kept(name)))
-
-    def _is_level(self, name: str) -> bool:
-        tables = self.some
-        value = pd.Series(tables.numbers(name))
-        by_user = value.groupby(tables.user)
-        often = by_user.transform("count") >= 5
-        if value.nunique() < 50 or often.sum() < 5 * FEWEST_GROUPS:
-            return False
-        rest = (value - by_user.transform("median"))[often]
-        return bool(rest.var() < STEADY * value[often].var())
-
-    def _level(self, name: str) -> UserLevel:
-        tables = self.whole
-        value = pd.Series(tables.numbers(name))
-        by_user = value.groupby(tables.user)
-        rest = (value - by_user.transform("median")).to_numpy()
-        rows = np.isfinite(rest) & (by_user.transform("count") >= 5).to_numpy()
-        spread = evidence.quantiles(rest[rows], tables.user[rows], self.min_users)
-        some = self.some
-        can = pd.Series(some.events[name].notna().to_numpy()).groupby(some.user).transform("any")
-        return UserLevel(
-            column=name,
-            spread=spread,
-            decimals=decimals_of(value[np.isfinite(value)].to_numpy()),
-            present=evidence.find_presence(some, name, can.to_numpy()),
-        )
 
     def times(self) -> None:
         """Find times, whose distance from the row's time is what may follow from others."""

@@ -8,18 +8,15 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import pandas as pd
 
 from generators.structure.finding.evidence import find_presence
 from generators.structure.relations.forms import Multiple, tolerance
 from generators.structure.relations.formula import (
     Elapsed,
     Formula,
-    RunningNumber,
-    RunningSum,
-    Scope,
     Since,
     divided,
+    rounded_down,
 )
 from generators.structure.tables import Tables, decimals_of
 
@@ -77,18 +74,19 @@ def find_formula(
             break
     if best is None:
         return None
-    formula = Formula(column=column, decimals=decimals, exceptions=_rate(1 - best_share), **best)
+    formula = Formula(column=column, decimals=decimals, exceptions=rate_of(1 - best_share), **best)
     can = np.isfinite(formula.value(numbers.tables))
     return Formula(
         column=column,
         decimals=decimals,
-        exceptions=_rate(1 - best_share),
+        exceptions=rate_of(1 - best_share),
         present=find_presence(numbers.tables, column, can),
         **best,
     )
 
 
-def _rate(share: float) -> float:
+def rate_of(share: float) -> float:
+    """Return a share of exceptions, 0 where it is so small that there are none."""
     return float(share) if share > 1 - EXACT else 0.0
 
 
@@ -110,8 +108,11 @@ def _candidates(
         yield {"product": [a]}
         if (scale := _scale(value, columns[a])) is not None:
             yield {"product": [a], "scale": scale}
-        if (line := _line(value, columns[a], numbers.decimals[column])) is not None:
+        decimals = numbers.decimals[column]
+        if (line := _line(value, columns[a], decimals)) is not None:
             yield {"product": [a], "scale": line[0], "offset": line[1]}
+        if (scale := scale_down(value, columns[a], decimals)) is not None:
+            yield {"product": [a], "scale": scale, "down": True}
     products = list(combinations_with_replacement(usable, 2))
     for a, b in products:
         yield {"product": [a, b]}
@@ -153,6 +154,25 @@ def _scale(value: np.ndarray, base: np.ndarray) -> float | None:
     ratio = value[there] / base[there]
     scale = float(f"{np.median(ratio):.4g}")
     return scale if scale not in (0.0, 1.0) and np.ptp(ratio) < 0.1 * abs(scale) else None
+
+
+def scale_down(value: np.ndarray, base: np.ndarray, decimals: int) -> float | None:
+    """Return the factor whose product with `base`, rounded down, is `value`; None: there is none.
+
+    It is the one with fewest digits.
+    """
+    there = np.isfinite(value) & np.isfinite(base) & (base > 0) & (value >= 0)
+    v, b, unit = value[there], base[there], 10.0**-decimals
+    if len(v) < FEWEST_OF_PROBE or len(np.unique(v)) < FEWEST_VALUES:
+        return None
+    low, high = (v / b).max(), ((v + unit) / b).min()
+    if not low < high:
+        return None
+    for digits in (1, 2, 3):
+        scale = float(f"{(low + high) / 2:.{digits}g}")
+        if low <= scale < high:
+            return scale
+    return None
 
 
 def _line(value: np.ndarray, base: np.ndarray, decimals: int) -> tuple[float, float] | None:
@@ -219,6 +239,7 @@ def _share(
     for n in terms.get("minus", ()):
         made = made - np.nan_to_num(numbers.values[n][rows])
     made = made + terms.get("offset", 0.0)
+    made = rounded_down(made, decimals) if terms.get("down") else made
     wanted = value[rows]
     # a formula that gives no number for a row does not hold for it
     return float((np.abs(made - wanted) <= tolerance(wanted, decimals)).mean())
@@ -229,13 +250,15 @@ def find_multiple(numbers: Numbers, column: str, bases: Sequence[str]) -> Multip
     value, decimals = numbers.values[column], numbers.decimals[column]
     for base in bases:
         of = numbers.values[base]
-        there = np.isfinite(value) & np.isfinite(of) & (np.abs(of) > 10.0 ** (1 - decimals))
+        # rounding hides the factor of small numbers, but for those of whole ones
+        least = 0.0 if decimals + numbers.decimals[base] == 0 else 10.0 ** (1 - decimals)
+        there = np.isfinite(value) & np.isfinite(of) & (np.abs(of) > least)
         if there.sum() < FEWEST_ROWS or there.sum() < HOLDS * np.isfinite(value).sum():
             continue
         v, b = value[there], of[there]
         left = np.ones(len(v), dtype=bool)
         factors: list[float] = []
-        large = b >= np.quantile(b, 0.5)  # rounding hides the factor of small numbers
+        large = b >= np.quantile(b, 0.5)
         while left.any() and len(factors) < MOST_FACTORS:
             ratio = (v / b)[left & large] if (left & large).any() else (v / b)[left]
             names, count = np.unique(ratio.round(3), return_counts=True)
@@ -245,108 +268,19 @@ def find_multiple(numbers: Numbers, column: str, bases: Sequence[str]) -> Multip
                 break
             factors.append(factor)
             left &= ~hit
-        if len(factors) > 1 and left.mean() < 1 - HOLDS:
+        # a base that is nearly always 1 says nothing where it is
+        values, code = np.unique(b, return_inverse=True)
+        unusual = b != values[np.bincount(code).argmax()]
+        tells = unusual.sum() >= FEWEST_ROWS and left[unusual].mean() < 1 - HOLDS
+        if len(factors) > 1 and left.mean() < 1 - HOLDS and tells:
             return Multiple(
                 column=column,
                 of=base,
                 factors=factors,
                 decimals=decimals,
-                exceptions=_rate(float(left.mean())),
+                exceptions=rate_of(float(left.mean())),
             )
     return None
-
-
-def find_running_sum(
-    numbers: Numbers, probe: Numbers, column: str, operands: Sequence[str]
-) -> RunningSum | None:
-    """Return what `column` counts or adds up within users, sessions or orders.
-
-    It is looked for in `probe`, the numbers of a few users, and must hold in all.
-    """
-    tables, value = numbers.tables, numbers.values[column]
-    there = np.isfinite(value)
-    scopes: tuple[Scope, ...] = ("session", "user", "order")
-    for scope, before in product(scopes, (False, True)):
-        group = tables.group(scope)
-        rows = there & (group >= 0)
-        if rows.sum() < FEWEST_ROWS or rows.sum() < HOLDS * there.sum():
-            continue
-        for found in _sums_of(probe, column, scope, before, operands):
-            near = np.abs(found.value(tables) - value)[rows]
-            # rounding may add up, as where a sum has more decimals than its column
-            share = (near <= 2.2 * tolerance(value[rows], found.decimals)).mean()
-            if share >= HOLDS:
-                return msgspec.structs.replace(
-                    found,
-                    exceptions=_rate(float(1 - share)),
-                    present=find_presence(tables, column, group >= 0),
-                )
-    return None
-
-
-def _sums_of(
-    numbers: Numbers, column: str, scope: Scope, before: bool, operands: Sequence[str]
-) -> Iterator[RunningSum]:
-    """Yield sums by which `column` may move: what each row would add beside what it moves by."""
-    tables, value = numbers.tables, numbers.values[column]
-    group = tables.group(scope)
-    rows = np.flatnonzero(np.isfinite(value) & (group >= 0))
-    step = pd.Series(value[rows]).groupby(group[rows]).diff().to_numpy()
-    known = np.isfinite(step)
-    if known.sum() < FEWEST_OF_PROBE or len(np.unique(value[rows])) < FEWEST_VALUES:
-        return
-    # the row whose own amount a step shows
-    shown = rows if not before else _previous(rows, group)
-    event = np.where(shown >= 0, tables.event[shown], "").astype(str)
-    names, code = np.unique(event, return_inverse=True)
-    decimals = numbers.decimals[column]
-    moves = np.ptp(step[known]) > 0
-    amounts: list[tuple[str | None, np.ndarray]] = [(None, np.ones(len(rows)))]
-    amounts += [
-        (n, np.nan_to_num(numbers.values[n][shown])) for n in operands if n != column and moves
-    ]
-    for name, amount in amounts:
-        factor = _factors(step, amount, code, known)
-        made = factor[code] * amount
-        close = np.abs(made - step)[known] <= 2.2 * tolerance(step[known], decimals)
-        if close.mean() < HOLDS or not (factor != 0).any():
-            continue
-        begun = value[rows][~known] - (0 if before else made[~known])
-        usual = float(np.median(begun).round(decimals))
-        # rows of other events may have no value; then they cannot be told from those that add none
-        some = [str(n) for n, f in zip(names, factor, strict=True) if f != 0 and n]
-        main = float(np.median(factor[factor != 0]))
-        main = min(factor[factor != 0], key=lambda f: abs(f - main))
-        steps = {n: float(f) for n, f in zip(names, factor, strict=True) if f not in (0, main)}
-        everywhere = len(some) == len(names[names != ""])
-        for events in (None, some) if everywhere else (some,):
-            yield RunningSum(
-                column=column,
-                scope=scope,
-                of=name,
-                events=events,
-                before=before,
-                start=usual,
-                step=float(main),
-                steps={n: f for n, f in steps.items() if n},
-                decimals=decimals,
-            )
-
-
-def _factors(
-    step: np.ndarray, amount: np.ndarray, code: np.ndarray, known: np.ndarray
-) -> np.ndarray:
-    """Return for each event (code) the usual ratio of a step to the amount of its row."""
-    there = known & (amount != 0)
-    ratio = pd.Series(step[there] / amount[there]).groupby(code[there]).median()
-    out: np.ndarray = ratio.reindex(np.arange(code.max(initial=-1) + 1)).to_numpy()
-    return np.array([float(f"{f:.4g}") for f in np.nan_to_num(out)])
-
-
-def _previous(rows: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Return for each of `rows` (m,) the one before it in its group, -1 = none."""
-    before = pd.Series(rows).groupby(group[rows]).shift()
-    return before.fillna(-1).to_numpy().astype(np.int64)
 
 
 def find_elapsed(
@@ -362,7 +296,7 @@ def find_elapsed(
             can = np.isfinite(elapsed.value(numbers.tables))
             return msgspec.structs.replace(
                 elapsed,
-                exceptions=_rate(1 - _time_share(elapsed, numbers)),
+                exceptions=rate_of(1 - _time_share(elapsed, numbers)),
                 present=find_presence(numbers.tables, column, can),
             )
     return None
@@ -375,24 +309,3 @@ def _time_share(elapsed: Elapsed, numbers: Numbers) -> float:
         return 1.0
     near = np.abs(elapsed.value(numbers.tables) - value)[there]
     return float((near <= tolerance(value[there], max(elapsed.decimals, 0))).mean())
-
-
-def find_running_number(numbers: Numbers, column: str, steps_of: Any) -> RunningNumber | None:
-    """Return the numbering of rows that `column` is: distinct whole numbers that rise with time."""
-    tables, value = numbers.tables, numbers.values[column]
-    if not np.isfinite(value).all() or numbers.decimals[column] > 0 or len(value) < FEWEST_ROWS:
-        return None
-    order = np.lexsort((value, tables.time))
-    step = np.diff(value[order])
-    if len(np.unique(value)) < len(value) or (step > 0).mean() < HOLDS:
-        return None
-    return RunningNumber(
-        column=column,
-        first=beyond(float(value.max())),
-        steps=steps_of(step, tables.user[order[1:]]),
-    )
-
-
-def beyond(highest: float) -> float:
-    """Return a round number above `highest`."""
-    return float(10.0 ** np.ceil(np.log10(max(highest, 1.0) + 1)))

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
 import pandas as pd
 
 from generators.structure.finding.evidence import find_presence
-from generators.structure.relations.rows import GROUPS, Group, GroupTotal, Growing, Lagged, group_of
+from generators.structure.relations.rows import (
+    GROUPS,
+    Group,
+    GroupNumber,
+    GroupTotal,
+    Growing,
+    Lagged,
+    NumberedGroup,
+    group_of,
+)
 from generators.structure.tables import (
     Tables,
     decimals_of,
@@ -231,6 +240,27 @@ def _start(value: pd.Series, wanted: pd.Series) -> str | float | None:
         return None
     usual = first.iloc[0]
     return float(usual) if is_number(wanted) else str(usual)
+
+
+def find_group_number(tables: Tables, column: str) -> GroupNumber | None:
+    """Return which groups of a user `column` numbers, None where it numbers none."""
+    wanted = pd.Series(tables.numbers(column))
+    there = wanted.notna().to_numpy()
+    scopes: tuple[NumberedGroup, ...] = get_args(NumberedGroup)
+    for scope in scopes:
+        found = GroupNumber(column=column, scope=scope)
+        value = found.value(tables)
+        start = (wanted - value)[there & value.notna().to_numpy()].mode()
+        if len(start) == 0:
+            continue
+        found = msgspec.structs.replace(found, start=float(start.iloc[0]) + 1)
+        value = found.value(tables)
+        several = value.groupby(tables.user).transform("nunique") > 1
+        if several.sum() >= FEWEST_ROWS and agreement(value, wanted):
+            present = find_presence(tables, column, value.notna().to_numpy())
+            exceptions = 1 - float((value == wanted)[there].mean())
+            return msgspec.structs.replace(found, present=present, exceptions=exceptions)
+    return None
 
 
 def find_growing(tables: Tables, column: str) -> Growing | None:

@@ -1,4 +1,4 @@
-"""What stays the same within a user or a session."""
+"""What stays the same within a user, a session or an order."""
 
 from __future__ import annotations
 
@@ -92,7 +92,10 @@ class UserLevel(Relation, frozen=True, tag="level of a user", tag_field="kind"):
 
 
 class SessionConstant(Relation, frozen=True, tag="constant of a session", tag_field="kind"):
-    """`column` is the same in all rows of a session: it is learnt of the first row alone."""
+    """`column` is the same in all rows of a session: it is learnt of the first row alone.
+
+    Rows that are in no session have a value each.
+    """
 
     present: Presence = msgspec.field(default_factory=Presence)
 
@@ -103,19 +106,55 @@ class SessionConstant(Relation, frozen=True, tag="constant of a session", tag_fi
     def reduce(self, tables: Tables) -> None:
         """See Relation."""
         if self.column in tables.events:
-            value = filled(tables.events[self.column].astype(object), tables.session)
-            first = first_rows(tables.session)
-            tables.events[self.column] = _like(value.where(first), tables.events[self.column])
+            alone = tables.session < 0
+            _set_group(tables, self.column, tables.session, first_rows(tables.session) | alone)
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""
-        value = filled(tables.events[self.column].astype(object), tables.session)
-        there = self.present.of(tables, self.column) & (tables.session >= 0)
-        tables.events[self.column] = _like(value.where(there), tables.events[self.column])
+        there = self.present.of(tables, self.column) | (tables.session < 0)
+        _set_group(tables, self.column, tables.session, there)
 
     def sentence(self) -> str:
         """See Relation."""
         return f"{self.column} is the same in all rows of a session"
+
+
+class OrderConstant(Relation, frozen=True, tag="constant of an order", tag_field="kind"):
+    """`column` is the same in all rows of an order, also those of later sessions.
+
+    It is learnt of all rows: which of them is the first of its order is not known when a row is
+    drawn.
+    """
+
+    present: Presence = msgspec.field(default_factory=Presence)
+
+    def reads(self) -> tuple[str, ...]:
+        """See Relation."""
+        return ("order_id",)
+
+    def learnt_of_events(self) -> tuple[str, ...]:
+        """See Relation."""
+        return (self.column,)
+
+    def reduce(self, tables: Tables) -> None:
+        """See Relation."""
+
+    def restore(self, tables: Tables, rng: np.random.Generator) -> None:
+        """See Relation."""
+        there = self.present.of(tables, self.column) & (tables.order >= 0)
+        _set_group(tables, self.column, tables.order, there)
+
+    def sentence(self) -> str:
+        """See Relation."""
+        return f"{self.column} is the same in all rows of an order"
+
+
+def _set_group(tables: Tables, name: str, group: np.ndarray, rows: np.ndarray) -> None:
+    """Give the `rows` (n,) of a column the value of their group, or their own where it is -1."""
+    column = tables.events[name]
+    own = column.astype(object)
+    value = filled(own, group).where(group >= 0, own).where(rows)
+    tables.events[name] = _like(value, column)
 
 
 def _like(values: pd.Series, column: pd.Series) -> pd.Series:

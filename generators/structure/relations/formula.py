@@ -33,6 +33,7 @@ class Formula(Relation, frozen=True, tag="formula", tag_field="kind"):
         less: a share (or, with `percent`, a percentage) that is taken off.
         plus, minus: columns that are added and subtracted; missing ones count as 0.
         decimals: to which it is rounded.
+        down: is it rounded down, as points are?
     """
 
     product: Annotated[list[str], msgspec.Meta(min_length=1)]
@@ -44,6 +45,7 @@ class Formula(Relation, frozen=True, tag="formula", tag_field="kind"):
     plus: list[str] = msgspec.field(default_factory=list)
     minus: list[str] = msgspec.field(default_factory=list)
     decimals: Decimals = 2
+    down: bool = False
     present: Presence = msgspec.field(default_factory=Presence)
 
     def reads(self) -> tuple[str, ...]:
@@ -67,7 +69,8 @@ class Formula(Relation, frozen=True, tag="formula", tag_field="kind"):
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""
-        value = (self.value(tables) + 0.0).round(self.decimals)
+        value = self.value(tables) + 0.0
+        value = rounded_down(value, self.decimals) if self.down else value.round(self.decimals)
         value = np.where(self.present.of(tables, self.column), value, np.nan)
         there = np.isfinite(value)
         value[there] = spoilt(value[there], self.exceptions, rng)
@@ -81,7 +84,13 @@ class Formula(Relation, frozen=True, tag="formula", tag_field="kind"):
             text += f" x (1 - {self.less}{' / 100' if self.percent else ''})"
         text += "".join(f" + {n}" for n in self.plus) + "".join(f" - {n}" for n in self.minus)
         text += f" {'-' if self.offset < 0 else '+'} {abs(self.offset):g}" if self.offset else ""
-        return f"{self.column} = {text}"
+        return f"{self.column} = {text}{', rounded down' if self.down else ''}"
+
+
+def rounded_down(values: np.ndarray, decimals: int = 0) -> np.ndarray:
+    """Return (n,) numbers rounded down; what is whole but for its last digits stays."""
+    unit = 10.0**-decimals
+    return np.floor(values / unit + 1e-6) * unit
 
 
 def divided(values: np.ndarray, by: np.ndarray) -> np.ndarray:
@@ -100,6 +109,7 @@ class RunningSum(Relation, frozen=True, tag="running sum", tag_field="kind"):
         start: the value before the first row that counts.
         step: a constant factor.
         steps: the factors of events that have another one.
+        down: is what a row adds rounded down to a whole number?
     """
 
     scope: Scope = "user"
@@ -110,6 +120,7 @@ class RunningSum(Relation, frozen=True, tag="running sum", tag_field="kind"):
     step: Finite = 1.0
     steps: dict[str, Finite] = msgspec.field(default_factory=dict)
     decimals: Decimals = 0
+    down: bool = False
     present: Presence = msgspec.field(default_factory=Presence)
 
     def reads(self) -> tuple[str, ...]:
@@ -124,6 +135,8 @@ class RunningSum(Relation, frozen=True, tag="running sum", tag_field="kind"):
             added[tables.is_event([event])] = step
         if self.of is not None:
             added = added * np.nan_to_num(tables.numbers(self.of))
+        if self.down:
+            added = rounded_down(added)
         if self.events is not None:
             added = np.where(tables.is_event(self.events), added, 0.0)
         group = tables.group(self.scope)
@@ -142,6 +155,8 @@ class RunningSum(Relation, frozen=True, tag="running sum", tag_field="kind"):
         what = "rows" if self.of is None else self.of
         at = "" if self.events is None else f" of {', '.join(self.events)}"
         at += "".join(f", {step:g} for each {event}" for event, step in self.steps.items())
+        if self.down:
+            what = f"{self.step:g} x {what}, each rounded down,"
         return f"{self.column} = running sum of {what}{at} within the {self.scope}"
 
 

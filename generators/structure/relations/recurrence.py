@@ -16,9 +16,8 @@ import pandas as pd
 from generators.structure.relations.base import Quantiles, Relation, Share
 from generators.structure.relations.campaigns import INSERTED, PAST, Time, count_until
 from generators.structure.relations.offers import insert
-from generators.structure.tables import DAY_MS, Tables, codes_of, first_rows
+from generators.structure.tables import DAY_MS, Tables, codes_of, first_rows, step_ms
 
-STEPS = (DAY_MS, 3_600_000, 60_000, 1_000, 1)  # ms: of which all times may be multiples
 BETWEEN_MS = 60_000  # between a session and one that is put in after it
 MOST_AGAIN = 1_000  # times that an item comes again after the first
 MOST_BEFORE = 8  # earlier sessions with the item, of which a session may be the consequence
@@ -108,7 +107,7 @@ class Recurrence(Relation, frozen=True, tag="recurrence", tag_field="kind"):
         at_own = pd.Series(np.where(is_own, since, np.nan)).groupby(session).transform("max")
         at = joined["time"].to_numpy() + since - at_own.fillna(0).to_numpy()
         at = _apart(tables, joined["row"].to_numpy(), session, at)
-        step = next(s for s in STEPS if not (tables.time % s).any())
+        step = step_ms(tables)
         out = tables.events.iloc[joined["row"]].reset_index(drop=True)
         for name in out:
             if isinstance(out[name].dtype, pd.CategoricalDtype):

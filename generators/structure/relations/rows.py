@@ -14,6 +14,7 @@ from generators.structure.tables import Tables, codes_of, first_rows, is_number
 
 Group = Literal["order", "session", "user"]
 GROUPS: tuple[Group, ...] = get_args(Group)
+NumberedGroup = Literal["order", "session"]
 How = Literal["count", "sum", "max", "min", "first", "last"]
 STEP = "step of "  # before the name of a number that grows: the column that is learnt of it
 
@@ -128,6 +129,39 @@ def group_of(tables: Tables, scope: str) -> np.ndarray:
     item = codes_of(tables.events["item_id"])
     both = tables.user * (int(item.max(initial=0)) + 1) + item
     return np.where(item < 0, -1, both)
+
+
+class GroupNumber(Relation, frozen=True, tag="number of a group", tag_field="kind"):
+    """`column` numbers the orders, or the sessions, of each user, as their first rows come.
+
+    Attributes:
+        scope: "order" or "session".
+        start: number of a user's first.
+    """
+
+    scope: NumberedGroup
+    start: Finite = 1.0
+    present: Presence = msgspec.field(default_factory=Presence)
+
+    def reads(self) -> tuple[str, ...]:
+        """See Relation."""
+        return ("order_id",) if self.scope == "order" else ()
+
+    def value(self, tables: Tables) -> pd.Series:
+        """Return the number of each row's group, (n,), missing where it is in none."""
+        group = tables.group(self.scope)
+        first = pd.Series(first_rows(group))
+        number = first.groupby(tables.user).cumsum().where(first)
+        return number.groupby(group).transform("first").where(group >= 0) + (self.start - 1)
+
+    def restore(self, tables: Tables, rng: np.random.Generator) -> None:
+        """See Relation."""
+        there = self.present.of(tables, self.column)
+        tables.events[self.column] = self.value(tables).where(there).to_numpy()
+
+    def sentence(self) -> str:
+        """See Relation."""
+        return f"{self.column} numbers the {self.scope}s of a user"
 
 
 class Growing(Relation, frozen=True, tag="growing number", tag_field="kind"):

@@ -1,0 +1,146 @@
+"""Find numbers that run on from row to row: counters, running sums, numbers of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from generators.structure.finding.evidence import find_presence
+from generators.structure.finding.formulas import (
+    FEWEST_OF_PROBE,
+    FEWEST_ROWS,
+    FEWEST_VALUES,
+    HOLDS,
+    Numbers,
+    rate_of,
+    scale_down,
+)
+from generators.structure.relations.forms import tolerance
+from generators.structure.relations.formula import RunningNumber, RunningSum, Scope, rounded_down
+
+
+def find_running_sum(
+    numbers: Numbers, probe: Numbers, column: str, operands: Sequence[str]
+) -> RunningSum | None:
+    """Return what `column` counts or adds up within users, sessions or orders.
+
+    It is looked for in `probe`, the numbers of a few users, and must hold in all.
+    """
+    tables, value = numbers.tables, numbers.values[column]
+    there = np.isfinite(value)
+    scopes: tuple[Scope, ...] = ("session", "user", "order")
+    for scope, before in product(scopes, (False, True)):
+        group = tables.group(scope)
+        rows = there & (group >= 0)
+        if rows.sum() < FEWEST_ROWS or rows.sum() < HOLDS * there.sum():
+            continue
+        for found in _sums_of(probe, column, scope, before, operands):
+            near = np.abs(found.value(tables) - value)[rows]
+            # rounding may add up, as where a sum has more decimals than its column
+            share = (near <= 2.2 * tolerance(value[rows], found.decimals)).mean()
+            if share >= HOLDS:
+                return msgspec.structs.replace(
+                    found,
+                    exceptions=rate_of(float(1 - share)),
+                    present=find_presence(tables, column, group >= 0),
+                )
+    return None
+
+
+def _sums_of(
+    numbers: Numbers, column: str, scope: Scope, before: bool, operands: Sequence[str]
+) -> Iterator[RunningSum]:
+    """Yield sums by which `column` may move: what each row would add beside what it moves by."""
+    tables, value = numbers.tables, numbers.values[column]
+    group = tables.group(scope)
+    rows = np.flatnonzero(np.isfinite(value) & (group >= 0))
+    step = pd.Series(value[rows]).groupby(group[rows]).diff().to_numpy()
+    known = np.isfinite(step)
+    if known.sum() < FEWEST_OF_PROBE or len(np.unique(value[rows])) < FEWEST_VALUES:
+        return
+    # the row whose own amount a step shows
+    shown = rows if not before else _previous(rows, group)
+    event = np.where(shown >= 0, tables.event[shown], "").astype(str)
+    names, code = np.unique(event, return_inverse=True)
+    decimals = numbers.decimals[column]
+    moves = np.ptp(step[known]) > 0
+    amounts: list[tuple[str | None, np.ndarray]] = [(None, np.ones(len(rows)))]
+    amounts += [
+        (n, np.nan_to_num(numbers.values[n][shown])) for n in operands if n != column and moves
+    ]
+    tried = [(name, amount, False) for name, amount in amounts]
+    if decimals == 0:  # points are often rounded down
+        tried += [(n, x, True) for n, x in amounts if n is not None and numbers.decimals[n] > 0]
+    for name, amount, down in tried:
+        factor = _factors(step, amount, code, known)
+        made = factor[code] * amount
+        if down:
+            scale = scale_down(step[known], amount[known], 0)
+            factor = np.full(len(factor), scale or 0.0)
+            made = rounded_down(factor[code] * amount)
+        close = np.abs(made - step)[known] <= 2.2 * tolerance(step[known], decimals)
+        if close.mean() < HOLDS or not (factor != 0).any():
+            continue
+        begun = value[rows][~known] - (0 if before else made[~known])
+        usual = float(np.median(begun).round(decimals))
+        # rows of other events may have no value; then they cannot be told from those that add none
+        some = [str(n) for n, f in zip(names, factor, strict=True) if f != 0 and n]
+        main = float(np.median(factor[factor != 0]))
+        main = min(factor[factor != 0], key=lambda f: abs(f - main))
+        steps = {n: float(f) for n, f in zip(names, factor, strict=True) if f not in (0, main)}
+        everywhere = len(some) == len(names[names != ""])
+        for events in (None, some) if everywhere else (some,):
+            yield RunningSum(
+                column=column,
+                scope=scope,
+                of=name,
+                events=events,
+                before=before,
+                start=usual,
+                step=float(main),
+                steps={n: f for n, f in steps.items() if n},
+                decimals=decimals,
+                down=down,
+            )
+
+
+def _factors(
+    step: np.ndarray, amount: np.ndarray, code: np.ndarray, known: np.ndarray
+) -> np.ndarray:
+    """Return for each event (code) the usual ratio of a step to the amount of its row."""
+    there = known & (amount != 0)
+    ratio = pd.Series(step[there] / amount[there]).groupby(code[there]).median()
+    out: np.ndarray = ratio.reindex(np.arange(code.max(initial=-1) + 1)).to_numpy()
+    return np.array([float(f"{f:.4g}") for f in np.nan_to_num(out)])
+
+
+def _previous(rows: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return for each of `rows` (m,) the one before it in its group, -1 = none."""
+    before = pd.Series(rows).groupby(group[rows]).shift()
+    return before.fillna(-1).to_numpy().astype(np.int64)
+
+
+def find_running_number(numbers: Numbers, column: str, steps_of: Any) -> RunningNumber | None:
+    """Return the numbering of rows that `column` is: distinct whole numbers that rise with time."""
+    tables, value = numbers.tables, numbers.values[column]
+    if not np.isfinite(value).all() or numbers.decimals[column] > 0 or len(value) < FEWEST_ROWS:
+        return None
+    order = np.lexsort((value, tables.time))
+    step = np.diff(value[order])
+    if len(np.unique(value)) < len(value) or (step > 0).mean() < HOLDS:
+        return None
+    return RunningNumber(
+        column=column,
+        first=beyond(float(value.max())),
+        steps=steps_of(step, tables.user[order[1:]]),
+    )
+
+
+def beyond(highest: float) -> float:
+    """Return a round number above `highest`."""
+    return float(10.0 ** np.ceil(np.log10(max(highest, 1.0) + 1)))
