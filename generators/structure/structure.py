@@ -19,6 +19,7 @@ from generators.structure.relations.constants import (
     OrderConstant,
     SessionConstant,
     UserConstant,
+    UserDate,
     UserLevel,
 )
 from generators.structure.relations.dependency import Calendar, Dependency, Rate
@@ -27,12 +28,19 @@ from generators.structure.relations.forms import (
     DISTANCE,
     FACTOR,
     FoldedText,
+    HourDifference,
     LocalDays,
     Multiple,
     Name,
     TimeDifference,
 )
-from generators.structure.relations.formula import Elapsed, Formula, RunningNumber, RunningSum
+from generators.structure.relations.formula import (
+    Balance,
+    Elapsed,
+    Formula,
+    RunningNumber,
+    RunningSum,
+)
 from generators.structure.relations.offers import Campaigns
 from generators.structure.relations.recurrence import Recurrence
 from generators.structure.relations.rows import STEP, GroupNumber, GroupTotal, Growing, Lagged
@@ -44,6 +52,7 @@ AnyRelation = (
     | RunningSum
     | Elapsed
     | RunningNumber
+    | Balance
     | GroupTotal
     | GroupNumber
     | Lagged
@@ -51,6 +60,7 @@ AnyRelation = (
     | Comparison
     | UserConstant
     | UserLevel
+    | UserDate
     | SessionConstant
     | OrderConstant
     | Dependency
@@ -60,6 +70,7 @@ AnyRelation = (
     | Name
     | FoldedText
     | TimeDifference
+    | HourDifference
     | LocalDays
     | Breach
     | Recurrence

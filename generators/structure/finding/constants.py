@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -26,10 +28,10 @@ USERS_OF_KEY = 5  # at least, of each value of a constant that decides another
 class Constants(Search):
     """Looks for columns that stay the same."""
 
-    def user_constants(self) -> None:
-        """Find columns that are the same in all rows of a user."""
+    def user_constants(self, names: Sequence[str]) -> None:
+        """Find those of some columns that are the same in all rows of a user."""
         tables, constants = self.some, {}
-        for name in list(self.free):
+        for name in names:
             column = tables.events[name]
             found = evidence.within_groups(tables, name, tables.user)
             exact = evidence.ALIKE if is_number(column) else 1.0
@@ -44,11 +46,11 @@ class Constants(Search):
                 continue
             there = pd.Series(column.notna().to_numpy()).groupby(tables.user).transform("any")
             present = evidence.find_presence(tables, name, there.to_numpy())
-            names = self.names_kept(name) if self.is_name(name) else []
+            kept = self.names_kept(name) if self.is_name(name) else []
             constants[name] = UserConstant(
-                column=name, names=names, exceptions=1 - found.share, present=present
+                column=name, names=kept, exceptions=1 - found.share, present=present
             )
-        self.constant = list(constants)
+        self.constant += list(constants)
         for name, constant in constants.items():
             if not self._of_constant(name):
                 self.take(constant)

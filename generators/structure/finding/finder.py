@@ -37,12 +37,12 @@ from generators.structure.finding.rows import (
     probe_of,
     scopes_of,
 )
-from generators.structure.finding.running import find_running_number, find_running_sum
+from generators.structure.finding.running import find_balance, find_running_number, find_running_sum
 from generators.structure.finding.texts import find_folded
 from generators.structure.relations.base import Relation
-from generators.structure.relations.constants import UserConstant
+from generators.structure.relations.constants import UserConstant, UserDate
 from generators.structure.relations.dependency import UNITS, Calendar, Dependency, calendar
-from generators.structure.relations.forms import DATE, DISTANCE, TimeDifference
+from generators.structure.relations.forms import DATE, DISTANCE, HourDifference, TimeDifference
 from generators.structure.relations.rows import Group
 from generators.structure.structure import Structure, in_order, kinds_of
 from generators.structure.tables import (
@@ -54,6 +54,7 @@ from generators.structure.tables import (
     is_time,
 )
 
+FEW_VALUES = 8
 REFERRED = frozenset({"order_id"})  # but a row may refer to an earlier one by it
 
 
@@ -100,8 +101,10 @@ class _Finder(Constants):
             if find_recurrences(self.some, self.min_users):
                 self.relations += find_recurrences(self.whole, self.min_users)
         self.totals(["user"])
-        self.user_constants()
+        self.user_constants(list(self.free))
         self.times()
+        self.user_constants([n for n in self.free if n.startswith(DISTANCE)])
+        self.user_dates()
         self.dependencies(["item_id"] if "item_id" in self.some.events else [])
         self.totals(scopes_of(self.some))
         self.group_numbers()
@@ -200,6 +203,10 @@ class _Finder(Constants):
             relation = relation or find_running_sum(
                 numbers, probe, name, self.before(name, operands)
             )
+            texts = self.before(name, self.few_texts())
+            relation = relation or find_balance(
+                numbers, probe, name, self.before(name, operands), texts
+            )
             relation = relation or find_running_number(
                 numbers, name, partial(evidence.quantiles, min_users=self.min_users)
             )
@@ -207,6 +214,12 @@ class _Finder(Constants):
                 relation = find_formula(numbers, name, self.before(name, operands), self.rng)
             if relation is not None:
                 self.take(relation)
+
+    def few_texts(self) -> list[str]:
+        """Return the columns of text with few values."""
+        events = self.some.events
+        texts = [n for n in self.operands() if not (is_number(events[n]) or is_time(events[n]))]
+        return [n for n in texts if 1 < events[n].nunique() <= FEW_VALUES and n != "event"]
 
     def _left(self, numbers: Numbers) -> list[str]:
         """Return the numbers of which nothing is known yet, those with most decimals first.
@@ -312,6 +325,24 @@ class _Finder(Constants):
             for tables in (self.some, self.whole):
                 found.reduce(tables)
             self.free.append(found.distance)
+        for name in [n for n in self.free if is_number(self.some.events[n])]:
+            hours = HourDifference(column=name)
+            if hours.differs(self.some):
+                self.take(hours)
+                for tables in (self.some, self.whole):
+                    hours.reduce(tables)
+                self.free.append(hours.distance)
+
+    def user_dates(self) -> None:
+        """Find columns of users that are dates in text."""
+        if self.whole.users is None:
+            return
+        for name in [n for n in map(str, self.whole.users.columns) if n != "user_id"]:
+            column = self.whole.users[name].dropna()
+            if name in self.declared or name in self.whole.events or is_number(column):
+                continue
+            if len(column) and not is_time(column) and column.astype(str).str.fullmatch(DATE).all():
+                self.relations.append(UserDate(column=name))
 
     def texts(self) -> None:
         """Find text with a long tail."""

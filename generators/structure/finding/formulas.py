@@ -18,7 +18,7 @@ from generators.structure.relations.formula import (
     divided,
     rounded_down,
 )
-from generators.structure.tables import Tables, decimals_of
+from generators.structure.tables import DAY_MS, Tables, decimals_of
 
 HOLDS = 0.98  # share of rows from which on a formula is taken for a rule
 EXACT = 0.9995  # share from which on no other formula is looked for
@@ -27,6 +27,7 @@ FEWEST_ROWS = 30
 FEWEST_VALUES = 3  # of a column that is computed
 MOST_FACTORS = 8
 FEWEST_STEPS = 20  # of a column's last digit in its range, before a line through it is a rule
+NEARLY = 1e-6  # of whole numbers: what a factor may leave
 NEAR = 0.02  # of amounts: what rounding may leave of a sum
 FEWEST_OF_PROBE = 10
 SINCE: tuple[Since, ...] = ("previous", "session", "user", "epoch")
@@ -251,7 +252,8 @@ def find_multiple(numbers: Numbers, column: str, bases: Sequence[str]) -> Multip
     for base in bases:
         of = numbers.values[base]
         # rounding hides the factor of small numbers, but for those of whole ones
-        least = 0.0 if decimals + numbers.decimals[base] == 0 else 10.0 ** (1 - decimals)
+        whole = decimals + numbers.decimals[base] == 0 and numbers.enough(column)
+        least = 0.0 if whole else 10.0 ** (1 - decimals)
         there = np.isfinite(value) & np.isfinite(of) & (np.abs(of) > least)
         if there.sum() < FEWEST_ROWS or there.sum() < HOLDS * np.isfinite(value).sum():
             continue
@@ -263,7 +265,8 @@ def find_multiple(numbers: Numbers, column: str, bases: Sequence[str]) -> Multip
             ratio = (v / b)[left & large] if (left & large).any() else (v / b)[left]
             names, count = np.unique(ratio.round(3), return_counts=True)
             factor = float(names[count.argmax()])
-            hit = left & (np.abs(v - b * factor) <= tolerance(v, decimals))
+            close = np.abs(v - b * factor) <= (NEARLY if whole else tolerance(v, decimals))
+            hit = left & close
             if hit.sum() < max(FEWEST_ROWS, 0.005 * len(v)):
                 break
             factors.append(factor)
@@ -288,10 +291,19 @@ def find_elapsed(
 ) -> Elapsed | None:
     """Return the beginning since which `column` counts time; a `distance` counts it backwards."""
     decimals = min(numbers.decimals[column], 6)
-    for since, unit, d in product(SINCE, UNITS_MS, (-1, decimals)):
-        if distance and (since == "epoch" or d < 0 or unit < 1000):
+    # only whole numbers are rounded down
+    units = [*((unit, False) for unit in UNITS_MS), (DAY_MS, True)]
+    for since, (unit, days), d in product(SINCE, units, (decimals,) if decimals else (-1, 0)):
+        if distance and (since == "epoch" or d < 0 or unit < 1000 or days):
             continue
-        elapsed = Elapsed(column=column, since=since, unit_ms=unit, decimals=d, negative=distance)
+        elapsed = Elapsed(
+            column=column,
+            since=since,
+            unit_ms=unit,
+            decimals=d,
+            negative=distance,
+            calendar=days,
+        )
         if all(_time_share(elapsed, n) > HOLDS for n in (probe, numbers)):
             can = np.isfinite(elapsed.value(numbers.tables))
             return msgspec.structs.replace(

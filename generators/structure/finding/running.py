@@ -21,7 +21,17 @@ from generators.structure.finding.formulas import (
     scale_down,
 )
 from generators.structure.relations.forms import tolerance
-from generators.structure.relations.formula import RunningNumber, RunningSum, Scope, rounded_down
+from generators.structure.relations.formula import (
+    Balance,
+    Part,
+    RunningNumber,
+    RunningSum,
+    Scope,
+    rounded_down,
+)
+from generators.structure.tables import first_rows, text_of
+
+MOST_OF_PART = 8  # values of a column by which an event adds one constant or another
 
 
 def find_running_sum(
@@ -107,6 +117,70 @@ def _sums_of(
                 decimals=decimals,
                 down=down,
             )
+
+
+def find_balance(
+    numbers: Numbers, probe: Numbers, column: str, operands: Sequence[str], texts: Sequence[str]
+) -> Balance | None:
+    """Return how each event changes `column` within users, None where one does in no known way.
+
+    It is looked for in `probe`, the numbers of a few users, and must hold in all. `operands` are
+    the numbers that may be added, `texts` the columns that may decide what is.
+    """
+    tables, value = probe.tables, probe.values[column]
+    if not np.isfinite(value).all() or not np.isfinite(numbers.values[column]).all():
+        return None
+    first = first_rows(tables.user)
+    step = np.append(0.0, np.diff(value))
+    parts = dict[str, Part]()
+    for name in np.unique(tables.event[~first]):
+        rows = np.flatnonzero((tables.event == name) & ~first)
+        part = _part(probe, step[rows], rows, operands, texts)
+        if part is None:
+            return None
+        if part != Part():
+            parts[str(name)] = part
+    # what one constant changes in all rows is a running sum
+    if sum(p.of is not None or p.by is not None for p in parts.values()) == 0 or len(value) == 0:
+        return None
+    found = Balance(column=column, start=0.0, parts=parts, decimals=numbers.decimals[column])
+    start = (value - found.value(tables))[first]
+    found = msgspec.structs.replace(found, start=float(np.median(start).round(found.decimals)))
+    wanted = numbers.values[column]
+    near = np.abs(found.value(numbers.tables) - wanted) <= tolerance(wanted, found.decimals)
+    if near.mean() < HOLDS:
+        return None
+    return msgspec.structs.replace(found, exceptions=rate_of(float(1 - near.mean())))
+
+
+def _part(
+    numbers: Numbers,
+    step: np.ndarray,
+    rows: np.ndarray,
+    operands: Sequence[str],
+    texts: Sequence[str],
+) -> Part | None:
+    """Return what explains the steps (m,) of the rows (m,) of an event, None where nothing does."""
+    usual, count = np.unique(step, return_counts=True)
+    if count.max() >= HOLDS * len(step):
+        return Part(step=float(usual[count.argmax()]))
+    if len(rows) < FEWEST_OF_PROBE:
+        return None
+    for name in operands:
+        amount = np.nan_to_num(numbers.values[name][rows])
+        if not (amount != 0).any():
+            continue
+        factor = float(f"{np.median(step[amount != 0] / amount[amount != 0]):.4g}")
+        if (np.abs(factor * amount - step) <= tolerance(step, 6)).mean() >= HOLDS:
+            return Part(step=factor, of=name)
+    for name in texts:
+        text = text_of(numbers.tables.events[name].iloc[rows])
+        if not 1 < text.nunique() <= MOST_OF_PART:
+            continue
+        by = pd.Series(step).groupby(text.to_numpy()).agg(lambda of: of.mode().iloc[0])
+        if (text.map(by).fillna(0.0).to_numpy() == step).mean() >= HOLDS:
+            return Part(by=name, steps={str(k): float(v) for k, v in by.items()})
+    return None
 
 
 def _factors(

@@ -13,6 +13,8 @@ from generators.structure.tables import DAY_MS, Tables, is_number, is_time, numb
 
 FACTOR = "factor of "  # before the name of a number: the column that is learnt of it
 DISTANCE = "distance of "  # before the name of a time: the column that is learnt of it
+HOURS, HOUR_MS = 24, 3_600_000
+OWN_HOUR = 0.9  # share of the rows that have their user's usual distance from the hour
 DATE = r"\d{4}-\d{2}-\d{2}"
 
 
@@ -215,6 +217,60 @@ class TimeDifference(Relation, frozen=True, tag="time difference", tag_field="ki
         return (
             f"{self.column} is learnt as {'days' if self.days else 'seconds'} from the row's time"
         )
+
+
+class HourDifference(Relation, frozen=True, tag="hour difference", tag_field="kind"):
+    """`column` is the hour on the user's clock: it is learnt as its distance from the row's hour.
+
+    That is the same in nearly all rows of a user, and not with all users.
+    """
+
+    @property
+    def distance(self) -> str:
+        """Name of the column that holds the distance, in hours from -11 to 12."""
+        return DISTANCE + self.column
+
+    def reads(self) -> tuple[str, ...]:
+        """See Relation."""
+        return (self.distance,)
+
+    def uses_up(self) -> tuple[str, ...]:
+        """See Relation."""
+        return (self.distance,)
+
+    def differs(self, tables: Tables) -> bool:
+        """Is the column an hour whose distance is the users' own?"""
+        hour = tables.numbers(self.column)
+        there = np.isfinite(hour)
+        known = hour[there]
+        if not there.any() or known.min() < 0 or known.max() > 23 or (known % 1 != 0).any():
+            return False
+        far, user = self._distance(tables)[there], tables.user[there]
+        pair, rows = np.unique(user * HOURS + far.astype(np.int64) % HOURS, return_counts=True)
+        most = np.zeros(int(user.max()) + 1, dtype=np.int64)
+        np.maximum.at(most, pair // HOURS, rows)
+        usual = np.unique(far, return_counts=True)[1].max()
+        return bool(most.sum() >= OWN_HOUR * len(far) > usual)
+
+    def _distance(self, tables: Tables) -> np.ndarray:
+        far = (tables.numbers(self.column) - tables.time // HOUR_MS) % HOURS
+        return np.where(far > HOURS / 2, far - HOURS, far)
+
+    def reduce(self, tables: Tables) -> None:
+        """See Relation."""
+        if self.column in tables.events:
+            tables.events[self.distance] = self._distance(tables)
+            del tables.events[self.column]
+
+    def restore(self, tables: Tables, rng: np.random.Generator) -> None:
+        """See Relation."""
+        far = tables.numbers(self.distance).round()
+        tables.events[self.column] = (tables.time // HOUR_MS + far) % HOURS
+        del tables.events[self.distance]
+
+    def sentence(self) -> str:
+        """See Relation."""
+        return f"{self.column} is learnt as hours from the row's hour, as in a time zone"
 
 
 def times_of(column: pd.Series) -> np.ndarray:

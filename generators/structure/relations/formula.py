@@ -16,7 +16,7 @@ from generators.structure.relations.base import (
     Relation,
     spoilt,
 )
-from generators.structure.tables import Tables
+from generators.structure.tables import DAY_MS, Tables, numbers_of, text_of
 
 Scope = Literal["user", "session", "order"]
 Since = Literal["epoch", "user", "session", "previous"]
@@ -168,17 +168,20 @@ class Elapsed(Relation, frozen=True, tag="elapsed time", tag_field="kind"):
         unit_ms: ms of the unit.
         decimals: to which it is rounded; -1 = whole units, rounded down.
         negative: is it counted from the row back to the beginning, as a distance is?
+        calendar: are dates counted, and not times? The unit is a day.
     """
 
     since: Since
     unit_ms: Annotated[int, msgspec.Meta(ge=1, le=10**12)]
     decimals: Annotated[int, msgspec.Meta(ge=-1, le=15)] = -1
     negative: bool = False
+    calendar: bool = False
     present: Presence = msgspec.field(default_factory=Presence)
 
     def value(self, tables: Tables) -> np.ndarray:
         """Return the time of each row, (n,) float64, NaN = there is no beginning."""
         time = tables.time.astype(np.float64)
+        time = time // DAY_MS * DAY_MS if self.calendar else time
         if self.since == "previous":
             begin = pd.Series(time).groupby(tables.user).shift().to_numpy()
         elif self.since == "epoch":
@@ -197,7 +200,69 @@ class Elapsed(Relation, frozen=True, tag="elapsed time", tag_field="kind"):
 
     def sentence(self) -> str:
         """See Relation."""
-        return f"{self.column} = time since {self.since}, in units of {self.unit_ms} ms"
+        unit = "days of the calendar" if self.calendar else f"units of {self.unit_ms} ms"
+        return f"{self.column} = time since {self.since}, in {unit}"
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What each row of an event adds to a balance.
+
+    Attributes:
+        step: a constant, or the factor of a column.
+        of: a column of numbers that is added.
+        by: a column of text by whose value constants are added, and those.
+    """
+
+    step: Finite = 0.0
+    of: str | None = None
+    by: str | None = None
+    steps: dict[str, Finite] = msgspec.field(default_factory=dict)
+
+    def added(self, tables: Tables, rows: np.ndarray) -> np.ndarray:
+        """Return what the rows (m,) add, (m,) float64."""
+        if self.by is not None:
+            text = text_of(tables.events[self.by].iloc[rows])
+            return text.map(self.steps).fillna(0.0).to_numpy(dtype=np.float64)
+        if self.of is not None:
+            return self.step * np.nan_to_num(numbers_of(tables.events[self.of].iloc[rows]))
+        return np.full(len(rows), self.step)
+
+
+class Balance(Relation, frozen=True, tag="balance", tag_field="kind"):
+    """`column` changes by what the rows of each event add in a way of their own.
+
+    A wallet gains what is bought, and a fixed sum for each game that is won, and loses what is
+    spent; a level rises where a game is won.
+
+    Attributes:
+        start: of each user, before the first row.
+        parts: of events; others add nothing.
+    """
+
+    start: Finite
+    parts: dict[str, Part]
+    decimals: Decimals = 0
+
+    def reads(self) -> tuple[str, ...]:
+        """See Relation."""
+        columns = [n for part in self.parts.values() for n in (part.of, part.by) if n is not None]
+        return tuple(dict.fromkeys(columns))
+
+    def value(self, tables: Tables) -> np.ndarray:
+        """Return the balance after each row, (n,) float64."""
+        added = np.zeros(len(tables.events))
+        for event, part in self.parts.items():
+            rows = np.flatnonzero(tables.is_event([event]))
+            added[rows] = part.added(tables, rows)
+        return self.start + pd.Series(added).groupby(tables.user).cumsum().to_numpy()
+
+    def restore(self, tables: Tables, rng: np.random.Generator) -> None:
+        """See Relation."""
+        tables.events[self.column] = self.value(tables).round(self.decimals)
+
+    def sentence(self) -> str:
+        """See Relation."""
+        return f"{self.column} is a balance that {', '.join(self.parts)} change"
 
 
 class RunningNumber(Relation, frozen=True, tag="running number", tag_field="kind"):
