@@ -44,6 +44,7 @@ from generators.structure.relations.formula import (
 from generators.structure.relations.offers import Campaigns
 from generators.structure.relations.recurrence import Recurrence
 from generators.structure.relations.rows import STEP, GroupNumber, GroupTotal, Growing, Lagged
+from generators.structure.relations.template import Template
 from generators.structure.tables import Tables, is_number, numbers_of
 
 ESCAPE = "column:"  # before the name of a team's column that is a name of the generators' own
@@ -69,6 +70,7 @@ AnyRelation = (
     | Multiple
     | Name
     | FoldedText
+    | Template
     | TimeDifference
     | HourDifference
     | LocalDays

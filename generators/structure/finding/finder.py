@@ -38,6 +38,7 @@ from generators.structure.finding.rows import (
     scopes_of,
 )
 from generators.structure.finding.running import find_balance, find_running_number, find_running_sum
+from generators.structure.finding.templates import find_template
 from generators.structure.finding.texts import find_folded
 from generators.structure.relations.base import Relation
 from generators.structure.relations.constants import UserConstant, UserDate
@@ -52,9 +53,11 @@ from generators.structure.tables import (
     is_digits,
     is_number,
     is_time,
+    text_of,
 )
 
 FEW_VALUES = 8
+TEXT_IDS = ("user_id", "session_id", "order_id")  # ids that may stand in a text
 REFERRED = frozenset({"order_id"})  # but a row may refer to an earlier one by it
 
 
@@ -109,6 +112,7 @@ class _Finder(Constants):
         self.totals(scopes_of(self.some))
         self.group_numbers()
         self.earlier_values()
+        self.templates()
         self.computed()
         self.pairs()
         self.comparisons()
@@ -332,6 +336,28 @@ class _Finder(Constants):
                 for tables in (self.some, self.whole):
                     hours.reduce(tables)
                 self.free.append(hours.distance)
+
+    def templates(self) -> None:
+        """Find text that is put together from other columns."""
+        tables = self.some
+        whole = [n for n in self.operands() if not is_time(tables.events[n])]
+        ids = [n for n in TEXT_IDS if n in tables.events]
+        usable = [*ids, *(n for n in whole if n not in self.numbers_with_decimals())]
+        texts = {n: text_of(tables.events[n]) for n in usable}
+        for name in [n for n in self.free if n in texts]:
+            column = tables.events[name]
+            if is_number(column) or is_digits(column) or self.of_item(name):
+                continue
+            operands = [n for n in self.before(name, usable) if n != name]
+            found = find_template(tables, name, operands, texts)
+            if found is not None:
+                self.take(found)
+
+    def numbers_with_decimals(self) -> set[str]:
+        """Return the numbers that are not whole: as text they are written in many ways."""
+        events = self.some.events
+        numbers = [n for n in events if is_number(events[n])]
+        return {n for n in numbers if (events[n].dropna() % 1 != 0).any()}
 
     def user_dates(self) -> None:
         """Find columns of users that are dates in text."""

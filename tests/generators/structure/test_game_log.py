@@ -1,4 +1,4 @@
-"""A game's log: wallets and levels that events change, local hours, days since the installation."""
+"""A game's log: wallets and levels that events change, local hours, addresses, days that count."""
 
 from __future__ import annotations
 
@@ -44,6 +44,9 @@ def game_log(users: int = 150) -> EventLog:
                     row["paid"] = round(float(rng.gamma(2, 0.002)), 6)
                 row |= {"user_id": f"p{u}", "session_id": f"p{u}.{visit}", "t": time}
                 row |= {"gems": gems, "level": level, "days": int(time // DAY_S) - installed}
+                row["page"] = f"/{what}"
+                if what == "buy":
+                    row["page"] = f"/shop/{row['item_id']}?player=p{u}&level={level}"
                 row["hour"] = (int(time // 3_600) + OFFSET[country]) % 24
                 rows.append(row)
                 time += 30 + rng.exponential(60)
@@ -101,3 +104,13 @@ def test_small_amounts_are_no_time(log: EventLog, twin: EventLog) -> None:
     assert "paid" not in {r.column for r in relations if type(r) is Elapsed}
     paid = twin.events["paid"].dropna()
     assert paid.mean() == pytest.approx(log.events["paid"].mean(), rel=0.1)
+
+
+def test_addresses_are_put_together_from_what_stands_in_them(log: EventLog, twin: EventLog) -> None:
+    """They were cut, or learnt as they were: an address had another item, and a user's own id."""
+    events = twin.events
+    shop = "/shop/" + events["item_id"].astype(str) + "?player=" + events["user_id"].astype(str)
+    shop += "&level=" + events["level"].astype(int).astype(str)
+    wanted = shop.where(events["event"] == "buy", "/" + events["event"].astype(str))
+    assert (events["page"].astype(str) == wanted).all()
+    assert not set(events["page"]) & set(log.events.loc[log.events["event"] == "buy", "page"])
