@@ -27,6 +27,7 @@ from generators.structure.relations.follow_up import FollowUp
 from generators.structure.relations.forms import (
     DISTANCE,
     FACTOR,
+    AsCategory,
     FoldedText,
     HourDifference,
     LocalDays,
@@ -70,6 +71,7 @@ AnyRelation = (
     | Multiple
     | Name
     | FoldedText
+    | AsCategory
     | Template
     | TimeDifference
     | HourDifference
@@ -145,6 +147,9 @@ class Structure:
         if (events["event_id"] == INSERTED).any():
             events, labels = _numbered(events, labels)
         out.events, out.users, out.labels = self._formed(events), users, labels
+        grouped = next((r.column for r in self.relations if isinstance(r, AsCategory)), None)
+        if grouped is not None and out.items is not None:
+            out.items = out.items.rename(columns={"category": unescaped(grouped)})
         roles = log.manifest.get("roles")
         if roles:
             roles = {n: r for n, r in roles.items() if not n.endswith(SUFFIX)}

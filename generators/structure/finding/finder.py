@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -19,7 +20,7 @@ from generators.structure.declared import Declared
 from generators.structure.finding import evidence
 from generators.structure.finding.breaches import find_breaches
 from generators.structure.finding.comparisons import find_comparison
-from generators.structure.finding.constants import FEWEST_GROUPS, FEWEST_KEYS, Constants
+from generators.structure.finding.constants import FEWEST_GROUPS, FEWEST_KEYS
 from generators.structure.finding.follow_ups import candidates, find_follow_ups
 from generators.structure.finding.formulas import (
     Numbers,
@@ -38,12 +39,16 @@ from generators.structure.finding.rows import (
     scopes_of,
 )
 from generators.structure.finding.running import find_balance, find_running_number, find_running_sum
-from generators.structure.finding.templates import find_template
-from generators.structure.finding.texts import find_folded
+from generators.structure.finding.words import Words
 from generators.structure.relations.base import Relation
-from generators.structure.relations.constants import UserConstant, UserDate
+from generators.structure.relations.constants import UserConstant
 from generators.structure.relations.dependency import UNITS, Calendar, Dependency, calendar
-from generators.structure.relations.forms import DATE, DISTANCE, HourDifference, TimeDifference
+from generators.structure.relations.forms import (
+    DATE,
+    DISTANCE,
+    HourDifference,
+    TimeDifference,
+)
 from generators.structure.relations.rows import Group
 from generators.structure.structure import Structure, in_order, kinds_of
 from generators.structure.tables import (
@@ -53,11 +58,9 @@ from generators.structure.tables import (
     is_digits,
     is_number,
     is_time,
-    text_of,
 )
 
 FEW_VALUES = 8
-TEXT_IDS = ("user_id", "session_id", "order_id")  # ids that may stand in a text
 REFERRED = frozenset({"order_id"})  # but a row may refer to an earlier one by it
 
 
@@ -94,7 +97,7 @@ def _ordered(log: EventLog, relations: Sequence[Relation]) -> Structure:
     return Structure(ordered, kinds_of(log.events))
 
 
-class _Finder(Constants):
+class _Finder(Words):
     """Looks for each kind of relation, the more certain ones first."""
 
     def find(self) -> None:
@@ -105,6 +108,7 @@ class _Finder(Constants):
                 self.relations += find_recurrences(self.whole, self.min_users)
         self.totals(["user"])
         self.user_constants(list(self.free))
+        self.templates()
         self.times()
         self.user_constants([n for n in self.free if n.startswith(DISTANCE)])
         self.user_dates()
@@ -112,7 +116,6 @@ class _Finder(Constants):
         self.totals(scopes_of(self.some))
         self.group_numbers()
         self.earlier_values()
-        self.templates()
         self.computed()
         self.pairs()
         self.comparisons()
@@ -123,6 +126,7 @@ class _Finder(Constants):
         self.rates(numbers)
         self.ratios(numbers)
         self.other_numbers()
+        self.groups_of_items()
         self.texts()
 
     def totals(self, scopes: Sequence[Group]) -> None:
@@ -325,6 +329,9 @@ class _Finder(Constants):
                 found = TimeDifference(column=name, days=True, text=True)
             else:
                 continue
+            same = evidence.within_groups(self.some, name, self.some.session)
+            if same.share == 1.0 and same.groups >= FEWEST_GROUPS:
+                found = msgspec.structs.replace(found, of_session=True)
             self.take(found)
             for tables in (self.some, self.whole):
                 found.reduce(tables)
@@ -336,46 +343,3 @@ class _Finder(Constants):
                 for tables in (self.some, self.whole):
                     hours.reduce(tables)
                 self.free.append(hours.distance)
-
-    def templates(self) -> None:
-        """Find text that is put together from other columns."""
-        tables = self.some
-        whole = [n for n in self.operands() if not is_time(tables.events[n])]
-        ids = [n for n in TEXT_IDS if n in tables.events]
-        usable = [*ids, *(n for n in whole if n not in self.numbers_with_decimals())]
-        texts = {n: text_of(tables.events[n]) for n in usable}
-        for name in [n for n in self.free if n in texts]:
-            column = tables.events[name]
-            if is_number(column) or is_digits(column) or self.of_item(name):
-                continue
-            operands = [n for n in self.before(name, usable) if n != name]
-            found = find_template(tables, name, operands, texts)
-            if found is not None:
-                self.take(found)
-
-    def numbers_with_decimals(self) -> set[str]:
-        """Return the numbers that are not whole: as text they are written in many ways."""
-        events = self.some.events
-        numbers = [n for n in events if is_number(events[n])]
-        return {n for n in numbers if (events[n].dropna() % 1 != 0).any()}
-
-    def user_dates(self) -> None:
-        """Find columns of users that are dates in text."""
-        if self.whole.users is None:
-            return
-        for name in [n for n in map(str, self.whole.users.columns) if n != "user_id"]:
-            column = self.whole.users[name].dropna()
-            if name in self.declared or name in self.whole.events or is_number(column):
-                continue
-            if len(column) and not is_time(column) and column.astype(str).str.fullmatch(DATE).all():
-                self.relations.append(UserDate(column=name))
-
-    def texts(self) -> None:
-        """Find text with a long tail."""
-        for name in list(self.free):
-            column = self.some.events[name]
-            if is_number(column) or pd.api.types.is_bool_dtype(column) or is_digits(column):
-                continue
-            folded = None if self.of_item(name) else find_folded(self.whole, name, self.min_users)
-            if folded is not None:
-                self.take(folded)

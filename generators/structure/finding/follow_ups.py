@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
-from generators.structure.finding.evidence import quantiles
+from generators.structure.finding.evidence import SHARED, quantiles
 from generators.structure.relations.base import Relation
-from generators.structure.relations.follow_up import OWN, FollowUp, followed, last_rows
+from generators.structure.relations.follow_up import (
+    OWN,
+    FollowUp,
+    followed,
+    known_before,
+    last_rows,
+)
 from generators.structure.tables import Tables, is_number, text_of
 
 FEWEST = 30  # rows of an event that follows
@@ -76,7 +83,12 @@ def _follow_up(
     min_users: int,
 ) -> FollowUp | None:
     """Return how `rows` (m,) follow the rows `before` (m,); None where more must be learnt."""
-    same, constants = [], dict[str, str | float]()
+    same, latest, constants, free = (
+        [],
+        list[str](),
+        dict[str, str | float](),
+        dict[str, np.ndarray](),
+    )
     for name, column in tables.events.items():
         mine = text_of(column.iloc[rows])
         if name in ITS_OWN or mine.isna().mean() >= HOLDS:
@@ -85,20 +97,47 @@ def _follow_up(
         usual = mine.value_counts()
         if (mine.to_numpy() == theirs.to_numpy()).mean() >= HOLDS:
             same.append(str(name))
+        elif (
+            mine.to_numpy() == text_of(known_before(tables, str(name))).iloc[rows]
+        ).mean() >= HOLDS:
+            latest.append(str(name))
         elif len(usual) and usual.iloc[0] >= HOLDS * len(mine):
             value = str(usual.index[0])
             constants[str(name)] = float(value) if is_number(column) else value
         else:
-            return None
+            known = column.iloc[rows] if is_number(column) else mine
+            known = known.astype(object).where(known.notna(), None)
+            free[str(name)] = known.to_numpy(dtype=object)
+    together = list(zip(*free.values(), strict=True))
+    values, shares = _shared(together, tables.user[rows], min_users)
+    if free and sum(shares) < SHARED:
+        return None
     # orders so late that what follows may lie after the end of the log do not count
-    last = last_rows(tables, after)
-    could = tables.time[last] + np.quantile(lag, HOLDS) <= tables.time.max()
+    rows_of = last_rows(tables, after)
+    could = tables.time[rows_of] + np.quantile(lag, HOLDS) <= tables.time.max()
     return FollowUp(
         column="event",
         event=event,
         after=after,
-        rate=float(np.isin(last[could], before).mean()) if could.any() else 1.0,
+        rate=float(np.isin(rows_of[could], before).mean()) if could.any() else 1.0,
         lag=quantiles(lag, tables.user[rows], min_users),
         same=same,
+        latest=latest,
         constants=constants,
+        drawn=list(free),
+        values=values,
+        shares=shares,
     )
+
+
+def _shared(
+    together: list[tuple], user: np.ndarray, min_users: int
+) -> tuple[list[list[str | float | None]], list[float]]:
+    """Return those of the tuples (m,) that enough users have, and their shares of all."""
+    if not together:
+        return [], []
+    frame = pd.DataFrame({"of": pd.Series(together, dtype=object), "user": user})
+    of = frame.groupby("of", dropna=False)["user"]
+    rows, users = of.size(), of.nunique()
+    kept = rows[users >= min_users]
+    return [list(values) for values in kept.index], [float(n / len(frame)) for n in kept]

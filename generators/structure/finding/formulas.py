@@ -27,6 +27,7 @@ FEWEST_ROWS = 30
 FEWEST_VALUES = 3  # of a column that is computed
 MOST_FACTORS = 8
 FEWEST_STEPS = 20  # of a column's last digit in its range, before a line through it is a rule
+MOST_ADDED = 6  # columns of a sum
 NEARLY = 1e-6  # of whole numbers: what a factor may leave
 NEAR = 0.02  # of amounts: what rounding may leave of a sum
 FEWEST_OF_PROBE = 10
@@ -133,6 +134,7 @@ def _candidates(
         for d, percent in reductions:
             if d not in terms:
                 yield {"product": terms, "less": d, "percent": percent}
+    yield from _long_sums(value, columns, usable)
 
 
 def _ratios(
@@ -214,6 +216,41 @@ def _sums(
         close = np.abs(rest - signed[i] - signed[j]) < NEAR
         if names[i][0] != names[j][0] and close.mean() > HOLDS - 0.05:
             yield _plus_and_minus([names[i], names[j]])
+
+
+def _long_sums(
+    value: np.ndarray, columns: dict[str, np.ndarray], usable: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield a sum of several columns and a constant, found greedily.
+
+    The column is added, or subtracted, that leaves least of the variance, as long as it takes most
+    of it away or nothing varies any more.
+    """
+    left, added = value.copy(), dict[str, int]()
+    known = {n: np.nan_to_num(v) for n, v in columns.items() if np.isfinite(v).any()}
+    while len(added) < MOST_ADDED and np.nanstd(left) > NEAR:
+        rest = {
+            (n, sign): float(np.nanstd(left - sign * v))
+            for n, v in known.items()
+            for sign in (1, -1)
+            if n not in added
+        }
+        if not rest:
+            return
+        name, sign = min(rest, key=lambda k: rest[k])
+        if rest[name, sign] >= np.nanstd(left):
+            return
+        left, added[name] = left - sign * known[name], sign
+    plus = [n for n, sign in added.items() if sign > 0]
+    first = next((n for n in plus if n in usable), None)
+    if first is None or np.nanstd(left) > NEAR or len(added) < 2:
+        return
+    yield {
+        "product": [first],
+        "plus": [n for n in plus if n != first],
+        "minus": [n for n, sign in added.items() if sign < 0],
+        "offset": float(f"{np.nanmedian(left):.6g}") if abs(np.nanmedian(left)) > NEAR / 2 else 0.0,
+    }
 
 
 def _plus_and_minus(terms: list[tuple[str, int]]) -> tuple[list[str], list[str]]:

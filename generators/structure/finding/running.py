@@ -51,8 +51,8 @@ def find_running_sum(
             continue
         for found in _sums_of(probe, column, scope, before, operands):
             near = np.abs(found.value(tables) - value)[rows]
-            # rounding may add up, as where a sum has more decimals than its column
-            share = (near <= 2.2 * tolerance(value[rows], found.decimals)).mean()
+            least = tolerance(value[rows], found.decimals)
+            share = (near <= _rounding(numbers, found.of, found.decimals) * least).mean()
             if share >= HOLDS:
                 return msgspec.structs.replace(
                     found,
@@ -60,6 +60,14 @@ def find_running_sum(
                     present=find_presence(tables, column, group >= 0),
                 )
     return None
+
+
+def _rounding(numbers: Numbers, of: str | None, decimals: int) -> float:
+    """Return how many halves of a last digit a sum may be off.
+
+    Rounding adds up where what is added has more decimals than the sum.
+    """
+    return 2.2 if of is not None and numbers.decimals[of] > decimals else 1.0
 
 
 def _sums_of(
@@ -93,7 +101,8 @@ def _sums_of(
             scale = scale_down(step[known], amount[known], 0)
             factor = np.full(len(factor), scale or 0.0)
             made = rounded_down(factor[code] * amount)
-        close = np.abs(made - step)[known] <= 2.2 * tolerance(step[known], decimals)
+        least = tolerance(step[known], decimals)
+        close = np.abs(made - step)[known] <= _rounding(numbers, name, decimals) * least
         if close.mean() < HOLDS or not (factor != 0).any():
             continue
         begun = value[rows][~known] - (0 if before else made[~known])

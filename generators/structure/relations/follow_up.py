@@ -28,7 +28,11 @@ class FollowUp(Relation, frozen=True, tag="follow-up", tag_field="kind"):
         rate: share of the orders that have it.
         lag: quantiles of the ms between the two.
         same: columns that have the value of the row that is followed.
+        latest: columns that have the last value that the user had before, of any row.
         constants: values of columns that are the same in all rows of the event.
+        drawn: columns that follow from nothing: their values are drawn together.
+        values: what these are together, of each row that occurs; None = missing.
+        shares: how frequent each is.
     """
 
     event: str
@@ -36,9 +40,21 @@ class FollowUp(Relation, frozen=True, tag="follow-up", tag_field="kind"):
     rate: Share
     lag: Quantiles
     same: list[str] = msgspec.field(default_factory=list)
+    latest: list[str] = msgspec.field(default_factory=list)
     constants: dict[str, str | Finite] = msgspec.field(default_factory=dict)
+    drawn: list[str] = msgspec.field(default_factory=list)
+    values: list[list[str | Finite | None]] = msgspec.field(default_factory=list)
+    shares: list[Share] = msgspec.field(default_factory=list)
 
     learnt = True
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where values and shares are not those of the columns drawn."""
+        wide = {len(values) for values in self.values} | {len(self.drawn)}
+        if len(wide) > 1 or len(self.values) != len(self.shares):
+            raise ValueError(f"values and shares of {self.event} are not those of what is drawn")
+        if self.drawn and not sum(self.shares) > 0:
+            raise ValueError(f"the shares of {self.event} add up to nothing")
 
     def reads(self) -> tuple[str, ...]:
         """See Relation."""
@@ -46,7 +62,7 @@ class FollowUp(Relation, frozen=True, tag="follow-up", tag_field="kind"):
 
     def learnt_of_events(self) -> tuple[str, ...]:
         """See Relation."""
-        return (*self.same, *self.constants)
+        return (*self.same, *self.latest)
 
     def reduce(self, tables: Tables) -> None:
         """Take out the rows that follow another."""
@@ -66,17 +82,30 @@ class FollowUp(Relation, frozen=True, tag="follow-up", tag_field="kind"):
         time = tables.time[last] + lag.astype(np.int64)
         last, time = last[time <= tables.time.max()], time[time <= tables.time.max()]
         if len(last):
-            insert(tables, self._rows(tables, last, time // step_ms(tables) * step_ms(tables)))
+            time = time // step_ms(tables) * step_ms(tables)
+            insert(tables, self._rows(tables, last, time, rng))
+            put_in = tables.events["event_id"].to_numpy() == INSERTED
+            put_in &= tables.is_event([self.event])
+            for name in self.latest:
+                before = known_before(tables, name)
+                tables.events[name] = tables.events[name].astype(object).where(~put_in, before)
 
-    def _rows(self, tables: Tables, last: np.ndarray, time: np.ndarray) -> pd.DataFrame:
+    def _rows(
+        self, tables: Tables, last: np.ndarray, time: np.ndarray, rng: np.random.Generator
+    ) -> pd.DataFrame:
         """Return the rows that follow the rows `last` (m,) at `time` (m,) ms."""
         out = pd.DataFrame(index=np.arange(len(last)))
         for name, column in tables.events.items():
             if name in (*OWN, *self.same):
                 plain = isinstance(column.dtype, pd.CategoricalDtype)
                 out[name] = (column.astype(object) if plain else column).iloc[last].to_numpy()
-            elif name in self.constants:
-                out[name] = self.constants[str(name)]
+        for name, value in self.constants.items():
+            out[name] = value
+        if self.drawn:
+            share = np.array(self.shares) / sum(self.shares)
+            row = rng.choice(len(share), size=len(out), p=share)
+            for name, values in zip(self.drawn, zip(*self.values, strict=True), strict=True):
+                out[name] = np.array(values, dtype=object)[row]
         stamps = pd.to_datetime(time, unit="ms", utc=True).as_unit("ms")
         out = out.assign(event=self.event, timestamp=stamps, event_id=INSERTED)
         return out.assign(_place=len(tables.events) + np.arange(len(out)))
@@ -109,3 +138,9 @@ def followed(tables: Tables, event: str, after: str) -> np.ndarray:
     earlier = (found >= 0) & (found < rows)
     out[rows[earlier]] = found[earlier]
     return out
+
+
+def known_before(tables: Tables, column: str) -> pd.Series:
+    """Return the last value that is known of the user before each row, (n,) object."""
+    values = tables.events[column].astype(object)
+    return values.groupby(tables.user).ffill().groupby(tables.user).shift()

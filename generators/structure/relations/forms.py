@@ -121,6 +121,35 @@ def names_of(column: pd.Series, kept: list[float]) -> pd.Series:
     return text_of(column)
 
 
+class AsCategory(Relation, frozen=True, tag="category", tag_field="kind"):
+    """`column` is what items are grouped by, and rows without an item have it too, as a search has.
+
+    A log without a column `category` is learnt with this one in its place, so that items are drawn
+    of the group that the rows before are about.
+    """
+
+    def reads(self) -> tuple[str, ...]:
+        """See Relation."""
+        return ("category",)
+
+    def uses_up(self) -> tuple[str, ...]:
+        """See Relation."""
+        return ("category",)
+
+    def reduce(self, tables: Tables) -> None:
+        """See Relation."""
+        if self.column in tables.events:
+            tables.events["category"] = tables.events.pop(self.column)
+
+    def restore(self, tables: Tables, rng: np.random.Generator) -> None:
+        """See Relation."""
+        tables.events[self.column] = tables.events.pop("category")
+
+    def sentence(self) -> str:
+        """See Relation."""
+        return f"{self.column} follows from item_id where there is one, and groups items"
+
+
 class FoldedText(Relation, frozen=True, tag="folded text", tag_field="kind"):
     """`column` is text with a long tail: what few users have is cut after the words they share.
 
@@ -170,10 +199,12 @@ class TimeDifference(Relation, frozen=True, tag="time difference", tag_field="ki
     Attributes:
         days: is the column a date, without a time of day?
         text: is it text, like 2026-03-14?
+        of_session: is it the same in all rows of a session, also beyond midnight?
     """
 
     days: bool
     text: bool = False
+    of_session: bool = False
 
     @property
     def distance(self) -> str:
@@ -192,9 +223,9 @@ class TimeDifference(Relation, frozen=True, tag="time difference", tag_field="ki
         """See Relation."""
         if self.column not in tables.events:
             return
-        ms = times_of(tables.events[self.column])
-        day = ms // DAY_MS - tables.time // DAY_MS
-        tables.events[self.distance] = day if self.days else (ms - tables.time) / 1000
+        ms, begin = times_of(tables.events[self.column]), self._begin(tables)
+        day = ms // DAY_MS - begin // DAY_MS
+        tables.events[self.distance] = day if self.days else (ms - begin) / 1000
         del tables.events[self.column]
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
@@ -202,7 +233,8 @@ class TimeDifference(Relation, frozen=True, tag="time difference", tag_field="ki
         moved = tables.numbers(self.distance)
         del tables.events[self.distance]
         unit = DAY_MS if self.days else 1000
-        begin = tables.time // DAY_MS * DAY_MS if self.days else tables.time
+        begin = self._begin(tables)
+        begin = begin // DAY_MS * DAY_MS if self.days else begin
         there = np.isfinite(moved)
         ms = (begin + np.nan_to_num(moved) * unit).round().astype(np.int64)
         stamps = pd.Series(pd.to_datetime(ms, unit="ms", utc=True), index=tables.events.index)
@@ -212,11 +244,17 @@ class TimeDifference(Relation, frozen=True, tag="time difference", tag_field="ki
         else:
             tables.events[self.column] = stamps.where(there)
 
+    def _begin(self, tables: Tables) -> np.ndarray:
+        """Return the time from which the distance is counted, (n,) int64 ms."""
+        if not self.of_session:
+            return tables.time
+        first = pd.Series(tables.time).groupby(tables.session).transform("first").to_numpy()
+        return np.where(tables.session >= 0, first, tables.time)
+
     def sentence(self) -> str:
         """See Relation."""
-        return (
-            f"{self.column} is learnt as {'days' if self.days else 'seconds'} from the row's time"
-        )
+        unit, since = "days" if self.days else "seconds", "session" if self.of_session else "row"
+        return f"{self.column} is learnt as {unit} from the {since}'s time"
 
 
 class HourDifference(Relation, frozen=True, tag="hour difference", tag_field="kind"):

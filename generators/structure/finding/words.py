@@ -1,0 +1,84 @@
+"""Find what text is made of, and what it groups."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from generators.structure.finding import evidence
+from generators.structure.finding.constants import FEWEST_KEYS, Constants
+from generators.structure.finding.templates import find_template
+from generators.structure.finding.texts import find_folded
+from generators.structure.relations.constants import UserDate
+from generators.structure.relations.forms import DATE, AsCategory
+from generators.structure.tables import codes_of, is_digits, is_number, is_time, text_of
+
+TEXT_IDS = ("user_id", "session_id", "order_id")  # ids that may stand in a text
+LEAST_ALONE = 0.02  # share of the rows without an item that have a group of items
+MOST_GROUPS = 256
+
+
+class Words(Constants):
+    """Looks for what columns of text follow from."""
+
+    def templates(self) -> None:
+        """Find text that is put together from other columns."""
+        tables = self.some
+        whole = [n for n in self.operands() if not is_time(tables.events[n])]
+        ids = [n for n in TEXT_IDS if n in tables.events]
+        usable = [*ids, *(n for n in whole if n not in self.numbers_with_decimals())]
+        texts = {n: text_of(tables.events[n]) for n in usable}
+        for name in [n for n in self.free if n in texts]:
+            column = tables.events[name]
+            if is_number(column) or is_digits(column) or self.of_item(name):
+                continue
+            operands = [n for n in self.before(name, usable) if n != name]
+            found = find_template(tables, name, operands, texts)
+            if found is not None:
+                self.take(found)
+
+    def groups_of_items(self) -> None:
+        """Find the text that items decide and rows without an item have, too."""
+        tables = self.some
+        if "category" in tables.events or "item_id" not in tables.events:
+            return
+        item, best, most = codes_of(tables.events["item_id"]), None, LEAST_ALONE
+        for name in self.free:
+            column = tables.events[name]
+            if is_number(column) or is_time(column) or is_digits(column):
+                continue
+            code = codes_of(column)
+            found = evidence.determined(item, code, tables.user)
+            alone = float((code[item < 0] >= 0).mean()) if (item < 0).any() else 0.0
+            grouped = found is not None and found.holds(FEWEST_KEYS) and alone > most
+            there = (code[item >= 0] >= 0).mean() > evidence.DETERMINED
+            if grouped and there and code.max() < MOST_GROUPS:
+                best, most = name, alone
+        if best is not None:
+            self.take(AsCategory(column=best))
+
+    def numbers_with_decimals(self) -> set[str]:
+        """Return the numbers that are not whole: as text they are written in many ways."""
+        events = self.some.events
+        numbers = [n for n in events if is_number(events[n])]
+        return {n for n in numbers if (events[n].dropna() % 1 != 0).any()}
+
+    def user_dates(self) -> None:
+        """Find columns of users that are dates in text."""
+        if self.whole.users is None:
+            return
+        for name in [n for n in map(str, self.whole.users.columns) if n != "user_id"]:
+            column = self.whole.users[name].dropna()
+            if name in self.declared or name in self.whole.events or is_number(column):
+                continue
+            if len(column) and not is_time(column) and column.astype(str).str.fullmatch(DATE).all():
+                self.relations.append(UserDate(column=name))
+
+    def texts(self) -> None:
+        """Find text with a long tail."""
+        for name in list(self.free):
+            column = self.some.events[name]
+            if is_number(column) or pd.api.types.is_bool_dtype(column) or is_digits(column):
+                continue
+            folded = None if self.of_item(name) else find_folded(self.whole, name, self.min_users)
+            if folded is not None:
+                self.take(folded)
