@@ -213,7 +213,7 @@ class _Finder(Words):
             )
             texts = self.before(name, self.few_texts())
             relation = relation or find_balance(
-                numbers, probe, name, self.before(name, operands), texts
+                numbers, probe, name, self.before(name, operands), texts, self.min_users
             )
             relation = relation or find_running_number(
                 numbers, name, partial(evidence.quantiles, min_users=self.min_users)
@@ -330,7 +330,7 @@ class _Finder(Words):
             else:
                 continue
             same = evidence.within_groups(self.some, name, self.some.session)
-            if same.share == 1.0 and same.groups >= FEWEST_GROUPS:
+            if same.share == 1.0 and same.groups >= FEWEST_GROUPS and not found.of_row(self.some):
                 found = msgspec.structs.replace(found, of_session=True)
             self.take(found)
             for tables in (self.some, self.whole):

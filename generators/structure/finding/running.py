@@ -129,12 +129,18 @@ def _sums_of(
 
 
 def find_balance(
-    numbers: Numbers, probe: Numbers, column: str, operands: Sequence[str], texts: Sequence[str]
+    numbers: Numbers,
+    probe: Numbers,
+    column: str,
+    operands: Sequence[str],
+    texts: Sequence[str],
+    min_users: int,
 ) -> Balance | None:
     """Return how each event changes `column` within users, None where one does in no known way.
 
     It is looked for in `probe`, the numbers of a few users, and must hold in all. `operands` are
-    the numbers that may be added, `texts` the columns that may decide what is.
+    the numbers that may be added, `texts` the columns that may decide what is. Events, and values
+    of these, that fewer than `min_users` users have add nothing.
     """
     tables, value = probe.tables, probe.values[column]
     if not np.isfinite(value).all() or not np.isfinite(numbers.values[column]).all():
@@ -142,11 +148,15 @@ def find_balance(
     first = first_rows(tables.user)
     step = np.append(0.0, np.diff(value))
     parts = dict[str, Part]()
-    for name in np.unique(tables.event[~first]):
+    for name in _names(numbers.tables.event, numbers.tables.user, min_users):
         rows = np.flatnonzero((tables.event == name) & ~first)
-        part = _part(probe, step[rows], rows, operands, texts)
+        part = Part() if not len(rows) else _part(probe, step[rows], rows, operands, texts)
         if part is None:
             return None
+        if part.by is not None:
+            every = text_of(numbers.tables.events[part.by]).to_numpy(dtype=object)
+            known = _names(every, numbers.tables.user, min_users)
+            part = Part(by=part.by, steps={k: v for k, v in part.steps.items() if k in known})
         if part != Part():
             parts[str(name)] = part
     # what one constant changes in all rows is a running sum
@@ -160,6 +170,12 @@ def find_balance(
     if near.mean() < HOLDS:
         return None
     return msgspec.structs.replace(found, exceptions=rate_of(float(1 - near.mean())))
+
+
+def _names(values: np.ndarray, user: np.ndarray, min_users: int) -> list[str]:
+    """Return those of text values (n,) that enough users have."""
+    users = pd.Series(user).groupby(values).nunique()
+    return [str(n) for n in users.index[users >= min_users]]
 
 
 def _part(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from generators.structure.finding.evidence import find_presence
+from generators.structure.finding.evidence import ALIKE, find_presence
 from generators.structure.finding.rows import FEWEST_ROWS, HOLDS, agreement
 from generators.structure.relations.template import Template
 from generators.structure.tables import Tables
@@ -19,16 +19,22 @@ MARK = 0xE000  # the first character of Unicode's private use: no text has it
 
 
 def find_template(
-    tables: Tables, column: str, operands: Sequence[str], texts: Mapping[str, pd.Series]
+    tables: Tables,
+    column: str,
+    operands: Sequence[str],
+    texts: Mapping[str, pd.Series],
+    min_users: int,
 ) -> Template | None:
     """Return of what the text `column` is put together, None where of nothing.
 
-    `texts` are the `operands`, and the column, as text (n,).
+    `texts` are the `operands`, and the column, as text (n,). It must be so of all rows, or nearly:
+    of two addresses those that differ tell most. What stands beside the operands is that of rows of
+    at least `min_users` users.
     """
     value, patterns = texts[column].reset_index(drop=True), dict[str, list[str]]()
     for event in map(str, tables.event_names):
         rows = np.flatnonzero(tables.is_event([event]) & value.notna().to_numpy())
-        if len(rows) < FEWEST_ROWS:
+        if len(rows) < FEWEST_ROWS or len(np.unique(tables.user[rows])) < min_users:
             continue
         few = rows[np.linspace(0, len(rows) - 1, min(PROBE, len(rows))).astype(int)]
         pieces = _pieces(value.iloc[few], {n: texts[n].iloc[few] for n in operands})
@@ -39,7 +45,7 @@ def find_template(
     found = Template(column=column, patterns=patterns)
     made = found.value(tables)
     share = agreement(made, value)
-    if not share:
+    if share < ALIKE:
         return None
     return Template(
         column=column,

@@ -23,16 +23,17 @@ class Words(Constants):
     def templates(self) -> None:
         """Find text that is put together from other columns."""
         tables = self.some
-        whole = [n for n in self.operands() if not is_time(tables.events[n])]
         ids = [n for n in TEXT_IDS if n in tables.events]
-        usable = [*ids, *(n for n in whole if n not in self.numbers_with_decimals())]
+        broken = self.numbers_with_decimals()
+        others = [n for n in self.operands() if n not in broken and not is_time(tables.events[n])]
+        usable = [*ids, *others]
         texts = {n: text_of(tables.events[n]) for n in usable}
         for name in [n for n in self.free if n in texts]:
             column = tables.events[name]
             if is_number(column) or is_digits(column) or self.of_item(name):
                 continue
             operands = [n for n in self.before(name, usable) if n != name]
-            found = find_template(tables, name, operands, texts)
+            found = find_template(tables, name, operands, texts, self.min_users)
             if found is not None:
                 self.take(found)
 

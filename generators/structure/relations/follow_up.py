@@ -77,6 +77,8 @@ class FollowUp(Relation, frozen=True, tag="follow-up", tag_field="kind"):
         own = tables.events["event_id"].to_numpy()[last] != PAST
         last = last[own & ~np.isin(tables.order[last], had)]
         last = last[rng.random(len(last)) < self.rate]
+        if not len(last):
+            return
         places = np.linspace(0, 1, len(self.lag))
         lag = np.interp(rng.random(len(last)), places, self.lag)
         time = tables.time[last] + lag.astype(np.int64)

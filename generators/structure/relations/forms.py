@@ -14,6 +14,7 @@ from generators.structure.tables import DAY_MS, Tables, is_number, is_time, numb
 FACTOR = "factor of "  # before the name of a number: the column that is learnt of it
 DISTANCE = "distance of "  # before the name of a time: the column that is learnt of it
 HOURS, HOUR_MS = 24, 3_600_000
+OWN_DAY = 0.9  # share of the rows with one distance, from which on it is counted from the row
 OWN_HOUR = 0.9  # share of the rows that have their user's usual distance from the hour
 DATE = r"\d{4}-\d{2}-\d{2}"
 
@@ -223,10 +224,20 @@ class TimeDifference(Relation, frozen=True, tag="time difference", tag_field="ki
         """See Relation."""
         if self.column not in tables.events:
             return
-        ms, begin = times_of(tables.events[self.column]), self._begin(tables)
-        day = ms // DAY_MS - begin // DAY_MS
-        tables.events[self.distance] = day if self.days else (ms - begin) / 1000
+        tables.events[self.distance] = self._distance(tables)
         del tables.events[self.column]
+
+    def of_row(self, tables: Tables) -> bool:
+        """Is the distance from the row's own time the same in nearly all rows?"""
+        far = self._distance(tables)
+        known = far[np.isfinite(far)]
+        return bool(len(known)) and np.unique(known, return_counts=True)[1].max() > OWN_DAY * len(
+            known
+        )
+
+    def _distance(self, tables: Tables) -> np.ndarray:
+        ms, begin = times_of(tables.events[self.column]), self._begin(tables)
+        return ms // DAY_MS - begin // DAY_MS if self.days else (ms - begin) / 1000
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""
