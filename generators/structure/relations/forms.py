@@ -302,7 +302,8 @@ class HourDifference(Relation, frozen=True, tag="hour difference", tag_field="ki
         return bool(most.sum() >= OWN_HOUR * len(far) > usual)
 
     def _distance(self, tables: Tables) -> np.ndarray:
-        far = (tables.numbers(self.column) - tables.time // HOUR_MS) % HOURS
+        hour = tables.numbers(self.column)
+        far = (np.where(np.isfinite(hour), hour, np.nan) - tables.time // HOUR_MS) % HOURS
         return np.where(far > HOURS / 2, far - HOURS, far)
 
     def reduce(self, tables: Tables) -> None:
