@@ -78,7 +78,7 @@ def find_structure(
     finder.find()
     events = [] if "event" in finder.declared else candidates(finder.whole)
     if events:
-        reduced = Structure(_ordered(log, finder.relations).relations).reduce(log)
+        reduced = _ordered(log, finder.relations).reduce(log)
         finder.relations += find_follow_ups(Tables.of(reduced), events, min_users)
     return _ordered(log, finder.relations)
 

@@ -83,23 +83,16 @@ def _follow_up(
     min_users: int,
 ) -> FollowUp | None:
     """Return how `rows` (m,) follow the rows `before` (m,); None where more must be learnt."""
-    same, latest, constants, free = (
-        [],
-        list[str](),
-        dict[str, str | float](),
-        dict[str, np.ndarray](),
-    )
+    same, latest = list[str](), list[str]()
+    constants, free = dict[str, str | float](), dict[str, np.ndarray]()
     for name, column in tables.events.items():
         mine = text_of(column.iloc[rows])
         if name in ITS_OWN or mine.isna().mean() >= HOLDS:
             continue
-        theirs = text_of(column.iloc[before])
         usual = mine.value_counts()
-        if (mine.to_numpy() == theirs.to_numpy()).mean() >= HOLDS:
+        if _alike(mine, column.iloc[before]):
             same.append(str(name))
-        elif (
-            mine.to_numpy() == text_of(known_before(tables, str(name))).iloc[rows]
-        ).mean() >= HOLDS:
+        elif _alike(mine, known_before(tables, str(name)).iloc[rows]):
             latest.append(str(name))
         elif len(usual) and usual.iloc[0] >= HOLDS * len(mine):
             value = str(usual.index[0])
@@ -128,6 +121,11 @@ def _follow_up(
         values=values,
         shares=shares,
     )
+
+
+def _alike(texts: pd.Series, others: pd.Series) -> bool:
+    """Return whether nearly all texts (m,) are those of the other column (m,)."""
+    return bool((texts.to_numpy() == text_of(others).to_numpy()).mean() >= HOLDS)
 
 
 def _shared(

@@ -14,7 +14,7 @@ from generators.structure.tables import Tables
 
 PROBE = 200  # rows of an event in which columns are looked for
 MOST_PARTS = 4  # columns in one text
-FEWEST_VALUES = 2  # of a column that stands in a text
+FEWEST_VALUES = 2  # of a column that a text contains
 MARK = 0xE000  # the first character of Unicode's private use: no text has it
 
 
@@ -58,25 +58,18 @@ def find_template(
 def _pieces(value: pd.Series, operands: Mapping[str, pd.Series]) -> list[str] | None:
     """Return the literal text and the columns in turn of which `value` (m,) is made."""
     left, used = value.astype(str).to_numpy(dtype=object), list[str]()
-    # short columns, which stand anywhere, come last, if at all
+    varied = [n for n, of in operands.items() if of.nunique() >= FEWEST_VALUES]
+    texts = {n: operands[n].fillna("").to_numpy(dtype=object) for n in varied}
+    # short columns, which are found anywhere, come last, if at all
+    waiting = sorted(texts, key=lambda n: -float(np.mean([len(t) for t in texts[n]])))
     while len(used) < MOST_PARTS and _usual(left)[1] < HOLDS:
-        best, longest = None, 0.0
-        for name, of in operands.items():
-            text = of.fillna("").to_numpy(dtype=object)
-            length = float(np.mean([len(t) for t in text]))
-            if name in used or length <= longest or of.nunique() < FEWEST_VALUES:
-                continue
-            inside = np.mean([bool(t) and t in v for t, v in zip(text, left, strict=True)])
-            if inside >= HOLDS:
-                best, longest = name, length
+        best = next((n for n in waiting if _inside(texts[n], left) >= HOLDS), None)
         if best is None:
             break
         mark = chr(MARK + len(used))
-        text = operands[best].fillna("").to_numpy(dtype=object)
-        left = np.array(
-            [v.replace(t, mark, 1) if t else v for t, v in zip(text, left, strict=True)],
-            dtype=object,
-        )
+        pairs = zip(texts[best], left, strict=True)
+        left = np.array([v.replace(t, mark, 1) if t else v for t, v in pairs], dtype=object)
+        waiting.remove(best)
         used.append(best)
     usual, share = _usual(left)
     if share < HOLDS:
@@ -90,6 +83,11 @@ def _pieces(value: pd.Series, operands: Mapping[str, pd.Series]) -> list[str] | 
         else:
             literal += character
     return [*pieces, literal]
+
+
+def _inside(texts: np.ndarray, values: np.ndarray) -> float:
+    """Return the share of the values (m,) that contain their text (m,)."""
+    return float(np.mean([bool(t) and t in v for t, v in zip(texts, values, strict=True)]))
 
 
 def _usual(texts: np.ndarray) -> tuple[str, float]:

@@ -12,7 +12,7 @@ from generators.structure.relations.constants import UserDate
 from generators.structure.relations.forms import DATE, AsCategory
 from generators.structure.tables import codes_of, is_digits, is_number, is_time, text_of
 
-TEXT_IDS = ("user_id", "session_id", "order_id")  # ids that may stand in a text
+TEXT_IDS = ("user_id", "session_id", "order_id")  # ids that a text may contain
 LEAST_ALONE = 0.02  # share of the rows without an item that have a group of items
 MOST_GROUPS = 256
 

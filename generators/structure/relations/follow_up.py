@@ -14,6 +14,7 @@ import pandas as pd
 from generators.structure.relations.base import Finite, Quantiles, Relation, Share
 from generators.structure.relations.campaigns import INSERTED, PAST
 from generators.structure.relations.offers import insert
+from generators.structure.relations.rows import Lagged
 from generators.structure.tables import Tables, step_ms
 
 OWN = ("user_id", "order_id")  # columns that a row has of the one that it follows, always
@@ -144,5 +145,5 @@ def followed(tables: Tables, event: str, after: str) -> np.ndarray:
 
 def known_before(tables: Tables, column: str) -> pd.Series:
     """Return the last value that is known of the user before each row, (n,) object."""
-    values = tables.events[column].astype(object)
-    return values.groupby(tables.user).ffill().groupby(tables.user).shift()
+    lagged = Lagged(column=column, of=column, scope="user", last_known=True)
+    return lagged.value(tables).astype(object)

@@ -194,22 +194,12 @@ def _beginning(value: str, kept: set[str]) -> str | None:
     return None
 
 
-class TimeDifference(Relation, frozen=True, tag="time difference", tag_field="kind"):
-    """`column` is a time: it is learnt as its distance from the time of the row.
-
-    Attributes:
-        days: is the column a date, without a time of day?
-        text: is it text, like 2026-03-14?
-        of_session: is it the same in all rows of a session, also beyond midnight?
-    """
-
-    days: bool
-    text: bool = False
-    of_session: bool = False
+class Difference(Relation, frozen=True):
+    """`column` tells a time: it is learnt as its distance from the time of the row."""
 
     @property
     def distance(self) -> str:
-        """Name of the column that holds the distance, in seconds or days."""
+        """Name of the column that holds the distance."""
         return DISTANCE + self.column
 
     def reads(self) -> tuple[str, ...]:
@@ -222,10 +212,27 @@ class TimeDifference(Relation, frozen=True, tag="time difference", tag_field="ki
 
     def reduce(self, tables: Tables) -> None:
         """See Relation."""
-        if self.column not in tables.events:
-            return
-        tables.events[self.distance] = self._distance(tables)
-        del tables.events[self.column]
+        if self.column in tables.events:
+            tables.events[self.distance] = self._distance(tables)
+            del tables.events[self.column]
+
+    def _distance(self, tables: Tables) -> np.ndarray:
+        """Return the distance of each row, (n,) float64, NaN = missing."""
+        raise NotImplementedError
+
+
+class TimeDifference(Difference, frozen=True, tag="time difference", tag_field="kind"):
+    """`column` is a time: it is learnt as its distance from the time of the row.
+
+    Attributes:
+        days: is the column a date, without a time of day?
+        text: is it text, like 2026-03-14?
+        of_session: is it the same in all rows of a session, also beyond midnight?
+    """
+
+    days: bool
+    text: bool = False
+    of_session: bool = False
 
     def of_row(self, tables: Tables) -> bool:
         """Is the distance from the row's own time the same in nearly all rows?"""
@@ -236,6 +243,7 @@ class TimeDifference(Relation, frozen=True, tag="time difference", tag_field="ki
         )
 
     def _distance(self, tables: Tables) -> np.ndarray:
+        """See Difference: seconds, or days."""
         ms, begin = times_of(tables.events[self.column]), self._begin(tables)
         return ms // DAY_MS - begin // DAY_MS if self.days else (ms - begin) / 1000
 
@@ -268,24 +276,11 @@ class TimeDifference(Relation, frozen=True, tag="time difference", tag_field="ki
         return f"{self.column} is learnt as {unit} from the {since}'s time"
 
 
-class HourDifference(Relation, frozen=True, tag="hour difference", tag_field="kind"):
+class HourDifference(Difference, frozen=True, tag="hour difference", tag_field="kind"):
     """`column` is the hour on the user's clock: it is learnt as its distance from the row's hour.
 
     That is the same in nearly all rows of a user, and not with all users.
     """
-
-    @property
-    def distance(self) -> str:
-        """Name of the column that holds the distance, in hours from -11 to 12."""
-        return DISTANCE + self.column
-
-    def reads(self) -> tuple[str, ...]:
-        """See Relation."""
-        return (self.distance,)
-
-    def uses_up(self) -> tuple[str, ...]:
-        """See Relation."""
-        return (self.distance,)
 
     def differs(self, tables: Tables) -> bool:
         """Is the column an hour whose distance is the users' own?"""
@@ -302,15 +297,10 @@ class HourDifference(Relation, frozen=True, tag="hour difference", tag_field="ki
         return bool(most.sum() >= OWN_HOUR * len(far) > usual)
 
     def _distance(self, tables: Tables) -> np.ndarray:
+        """See Difference: hours, from -11 to 12."""
         hour = tables.numbers(self.column)
         far = (np.where(np.isfinite(hour), hour, np.nan) - tables.time // HOUR_MS) % HOURS
         return np.where(far > HOURS / 2, far - HOURS, far)
-
-    def reduce(self, tables: Tables) -> None:
-        """See Relation."""
-        if self.column in tables.events:
-            tables.events[self.distance] = self._distance(tables)
-            del tables.events[self.column]
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""

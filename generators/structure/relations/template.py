@@ -11,7 +11,7 @@ from generators.structure.tables import Tables, text_of
 
 
 class Template(Relation, frozen=True, tag="template", tag_field="kind"):
-    """`column` is a text in which the values of other columns stand.
+    """`column` is a text that contains the values of other columns.
 
     Attributes:
         patterns: of each event, literal text and names of columns in turn, beginning and ending
