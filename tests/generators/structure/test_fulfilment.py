@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.timed_rows import log_of_rows
 
 import generators
 from eventlog import EventLog
 from eventlog.check import check
-from eventlog.log import sort_events, tidy
 from generators.structure.finding.finder import find_structure
 from generators.structure.relations.follow_up import FollowUp
 
@@ -65,16 +65,9 @@ def wholesale_log(users: int = 260, *, sessions: bool = True) -> EventLog:
     )
     frame["list_price"] = np.where(known, price[code], np.nan)
     frame["pack"] = np.where(known, pack[code], np.nan)
-    seconds = frame.pop("t").astype("int64")
-    start = pd.Timestamp("2026-02-02 09:00", tz="UTC")
-    frame["timestamp"] = start + pd.to_timedelta(seconds, "s")
-    events = sort_events(tidy(frame if sessions else frame.drop(columns="session_id")))
-    events.insert(0, "event_id", np.arange(len(events), dtype=np.int64))
-    return EventLog(
-        events,
-        users=pd.DataFrame(accounts),
-        manifest={"roles": {"look": "view", "line": "purchase", "sent": "other"}},
-    ).ordered()
+    frame = frame if sessions else frame.drop(columns="session_id")
+    roles = {"look": "view", "line": "purchase", "sent": "other"}
+    return log_of_rows(frame, "2026-02-02 09:00", roles, pd.DataFrame(accounts))
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.timed_rows import log_of_rows
 
 import generators
 from eventlog import EventLog
-from eventlog.log import sort_events, tidy
 from generators.structure.finding.finder import find_structure
 from generators.structure.relations.formula import Balance, Elapsed
 
@@ -51,13 +51,8 @@ def game_log(users: int = 150) -> EventLog:
                 rows.append(row)
                 time += 30 + rng.exponential(60)
             time += DAY_S * rng.exponential(3)
-    frame = pd.DataFrame(rows)
-    seconds = frame.pop("t").astype("int64")
-    frame["timestamp"] = pd.Timestamp("2026-03-01", tz="UTC") + pd.to_timedelta(seconds, "s")
-    events = sort_events(tidy(frame))
-    events.insert(0, "event_id", np.arange(len(events), dtype=np.int64))
     roles = {"buy": "purchase", "play": "other", "ad": "other", "spend": "other"}
-    return EventLog(events, users=pd.DataFrame(players), manifest={"roles": roles}).ordered()
+    return log_of_rows(pd.DataFrame(rows), "2026-03-01", roles, pd.DataFrame(players))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +101,7 @@ def test_small_amounts_are_no_time(log: EventLog, twin: EventLog) -> None:
     assert paid.mean() == pytest.approx(log.events["paid"].mean(), rel=0.1)
 
 
-def test_addresses_are_put_together_from_what_stands_in_them(log: EventLog, twin: EventLog) -> None:
+def test_addresses_are_put_together_from_what_they_contain(log: EventLog, twin: EventLog) -> None:
     """They were cut, or learnt as they were: an address had another item, and a user's own id."""
     events = twin.events
     shop = "/shop/" + events["item_id"].astype(str) + "?player=" + events["user_id"].astype(str)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.timed_rows import log_of_rows
 
 import generators
 from eventlog import EventLog
-from eventlog.log import sort_events, tidy
 
 COUNTRY = {"Rome": "IT", "Milan": "IT", "Paris": "FR", "Nice": "FR"}
 HOTELS = 40
@@ -54,12 +54,8 @@ def travel_log(users: int = 260) -> EventLog:
     hotel = frame.pop("hotel")
     frame["item_id"] = hotel.fillna(0).astype(int).map(lambda k: f"h{k}").where(hotel.notna(), None)
     frame["country"] = frame["city"].map(COUNTRY)
-    seconds = frame.pop("t").astype("int64")
-    frame["timestamp"] = pd.Timestamp("2026-01-10", tz="UTC") + pd.to_timedelta(seconds, "s")
-    events = sort_events(tidy(frame))
-    events.insert(0, "event_id", np.arange(len(events), dtype=np.int64))
     roles = {"look": "view", "book": "purchase", "search": "search", "review": "other"}
-    return EventLog(events, manifest={"roles": roles}).ordered()
+    return log_of_rows(frame, "2026-01-10", roles)
 
 
 @pytest.fixture(scope="module")
