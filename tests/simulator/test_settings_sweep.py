@@ -46,7 +46,9 @@ def test_both_ends_of_every_range(key, end):
         with pytest.raises(InputError, match="at least four each"):
             scenario.load("small", settings)
         return
-    days = 2 if key == "catalogue.items" else 5  # every night ranks all of them
+    days = 5
+    if key == "catalogue.items":  # every night, and each slate, ranks all of them
+        days, settings = 1, {key: end}
     assert_is_a_log(simulator.simulate("small", users=25, days=days, seed=1, settings=settings))
 
 
