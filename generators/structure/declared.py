@@ -54,7 +54,7 @@ def read_declared(path: Path | str, log: EventLog) -> Declared:
         r.factor for r in declared.relation if hasattr(r, "factor")
     }
     for relation in declared.relation:
-        columns = () if isinstance(relation, Breach) else (relation.column, *relation.reads())
+        columns = () if isinstance(relation, Breach) else (relation.column, *relation.needs())
         for name in columns:
             if name not in log.events and name not in made:
                 raise UnknownNameError("column", name, map(str, log.events.columns))

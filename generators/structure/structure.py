@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from eventlog import EventLog
+from generators.structure.relations.bands import Bands
 from generators.structure.relations.base import Relation
 from generators.structure.relations.breaches import SUFFIX, Breach
 from generators.structure.relations.campaigns import INSERTED, PAST
 from generators.structure.relations.comparison import Comparison
 from generators.structure.relations.constants import (
-    OrderConstant,
+    IdConstant,
     SessionConstant,
     UserConstant,
     UserDate,
@@ -45,7 +46,8 @@ from generators.structure.relations.formula import (
 from generators.structure.relations.offers import Campaigns
 from generators.structure.relations.recurrence import Recurrence
 from generators.structure.relations.rows import STEP, GroupNumber, GroupTotal, Growing, Lagged
-from generators.structure.relations.template import Template
+from generators.structure.relations.template import REST, Template
+from generators.structure.relations.where import OfItem, Where
 from generators.structure.tables import Tables, is_number, numbers_of
 
 ESCAPE = "column:"  # before the name of a team's column that is a name of the generators' own
@@ -64,7 +66,7 @@ AnyRelation = (
     | UserLevel
     | UserDate
     | SessionConstant
-    | OrderConstant
+    | IdConstant
     | Dependency
     | Rate
     | Calendar
@@ -73,6 +75,9 @@ AnyRelation = (
     | FoldedText
     | AsCategory
     | Template
+    | Bands
+    | OfItem
+    | Where
     | TimeDifference
     | HourDifference
     | LocalDays
@@ -150,6 +155,9 @@ class Structure:
         grouped = next((r.column for r in self.relations if isinstance(r, AsCategory)), None)
         if grouped is not None and out.items is not None:
             out.items = out.items.rename(columns={"category": unescaped(grouped)})
+        if out.items is not None:
+            made = {n for r in self.relations for n in r.uses_up()}
+            out.items = out.items[[n for n in out.items if n not in made]]
         roles = log.manifest.get("roles")
         if roles:
             roles = {n: r for n, r in roles.items() if not n.endswith(SUFFIX)}
@@ -183,7 +191,7 @@ class Structure:
         (there, of_users), kept = (set(learnt[0]), learnt[1]), []
         for relation in self.relations:
             if (
-                set(relation.reads()) <= there
+                set(relation.needs()) <= there
                 and set(relation.learnt_of_events()) <= there
                 and set(relation.learnt_of_users()) <= of_users
             ):
@@ -283,10 +291,11 @@ def _numbered(
     return events.assign(event_id=now), labels
 
 
-def in_order(relations: Iterable[Relation], columns: Iterable[str]) -> list[Relation]:
+def in_order(relations: Iterable[Relation], columns: Iterable[str] | None = None) -> list[Relation]:
     """Return relations so that each comes after those that restore what it reads.
 
-    `columns` are those that are learnt. Raises ValueError where there is no such order.
+    `columns` are those that are learnt, from which all that is read must come; None = not known.
+    Raises ValueError where there is no such order.
     """
     first: list[Relation] = [r for r in relations if isinstance(r, Breach)]
     # all else follows of the rows that these put in, too
@@ -295,25 +304,26 @@ def in_order(relations: Iterable[Relation], columns: Iterable[str]) -> list[Rela
     last: list[Relation] = [r for r in relations if isinstance(r, LocalDays)]
     last += [r for r in relations if isinstance(r, Campaigns)]  # other rows are as learnt by then
     left = [r for r in relations if not isinstance(r, FIRST_OR_LAST)]
-    there = set(columns)
+    there = None if columns is None else set(columns)
     out: list[Relation] = list(first)
     while left:
         # what is read must be there, and be final
         ready = [
             r
             for r in left
-            if set(r.reads()) <= there
-            and not any(o.column in r.reads() for o in left if o is not r)
-            and not any(set(r.uses_up()) & set(o.reads()) for o in left if o is not r)
+            if (there is None or set(r.needs()) <= there)
+            and not any(o.column in r.needs() for o in left if o is not r)
+            and not any(set(r.uses_up()) & set(o.needs()) for o in left if o is not r)
         ]
         if not ready:
             raise ValueError(
-                f"{left[0].column} cannot be derived: {', '.join(left[0].reads())} are not learnt "
+                f"{left[0].column} cannot be derived: {', '.join(left[0].needs())} are not learnt "
                 "or follow from it"
             )
         left = [r for r in left if r not in ready]
         out += ready
-        there |= {r.column for r in ready}
+        if there is not None:
+            there |= {r.column for r in ready}
     return [*out, *last]
 
 
@@ -331,7 +341,7 @@ OWN = frozenset(
 GIVEN = "given "  # before the name of biases by an attribute
 OWN_PREFIXES = (
     *("label:", "favourite ", "second ", "usual ", GIVEN),
-    *(FACTOR, DISTANCE, STEP, ESCAPE),
+    *(FACTOR, DISTANCE, STEP, REST, ESCAPE),
 )
 
 

@@ -110,6 +110,13 @@ class Tables:
         both = self.user * (int(code.max(initial=0)) + 1) + code
         return np.where(code < 0, -1, pd.factorize(both)[0])
 
+    def of_id(self, column: str) -> np.ndarray:
+        """Return the code of each row's id, (n,) int64, -1 = none; users have orders of their own.
+
+        Other ids are those of a column, which users may share, as they do a household.
+        """
+        return self.order if column == "order_id" else codes_of(self.events[column])
+
     @cached_property
     def event(self) -> np.ndarray:
         """Name of each row's event, (n,) str."""

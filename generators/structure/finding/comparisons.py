@@ -1,4 +1,4 @@
-"""Find columns of two values that say how two others compare."""
+"""Find columns that say how others compare, or in which range a number lies."""
 
 from __future__ import annotations
 
@@ -8,14 +8,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from generators.structure.finding.evidence import find_presence
+from generators.structure.finding.evidence import (
+    digits_of,
+    find_presence,
+    round_between,
+    users_of,
+)
+from generators.structure.finding.formulas import Numbers
 from generators.structure.finding.rows import Numbered
+from generators.structure.relations.bands import Bands
 from generators.structure.relations.comparison import Comparison
-from generators.structure.tables import Tables, is_number
+from generators.structure.tables import Tables, codes_of, is_number, text_of
 
 EXACT = 0.999  # share of rows from which on a comparison is taken for a rule
 FEWEST_ROWS = 30
 FEWEST_OF_BOTH = 8  # rows of the rarer value
+MOST_BANDS = 12
+VALUES_OF_BAND = 3  # different numbers a band, on average, at least
+MOST_DECIMALS = 2  # of a number that has bands: coordinates are no reason for a country
 
 
 def find_comparison(
@@ -46,17 +56,18 @@ def _two_values(values: pd.Series) -> list[str | float] | None:
 def _candidates(
     tables: Tables, probe: Tables, column: str, operands: Sequence[str], names: list[str | float]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the terms of comparisons that hold on a few users, those with a number first."""
+    """Yield the terms of comparisons that hold on a few users, those with a round number first."""
     numeric = [n for n in operands if is_number(tables.events[n])]
-    first = _is(tables.events[column], names[0])
+    first, found = _is(tables.events[column], names[0]), list[dict[str, Any]]()
     for n in numeric:
         value = tables.numbers(n)
         for low, (yes, no) in ((first == 1, names), (first == 0, names[::-1])):
             there = np.isfinite(value) & np.isfinite(first)
             below, above = value[there & low], value[there & ~low]
             if len(below) and len(above) and below.max() < above.min():
-                number = float(above.min())
-                yield {"left": n, "operator": "<", "number": number, "yes": yes, "no": no}
+                number = round_between(float(below.max()), float(above.min()))
+                found.append({"left": n, "operator": "<", "number": number, "yes": yes, "no": no})
+    yield from sorted(found, key=lambda terms: digits_of(terms["number"]))
     for a, b, operator, holds in _pairs(probe, column, operands, names[1]):
         yes, no = (names[1], names[0]) if holds else (names[0], names[1])
         yield {"left": a, "right": b, "operator": operator, "yes": yes, "no": no}
@@ -96,3 +107,49 @@ def _holds(comparison: Comparison, tables: Tables) -> bool:
     wanted, made = _is(tables.events[comparison.column], comparison.yes), comparison.value(tables)
     there = np.isfinite(wanted)
     return not there.any() or bool((made == wanted)[there].mean() >= EXACT)
+
+
+def find_bands(
+    numbers: Numbers, column: str, operands: Sequence[str], min_users: int
+) -> Bands | None:
+    """Return of which of `operands` ranges decide `column`, None where of none.
+
+    All rows must follow, and each band must be of at least `min_users` users. An edge is a round
+    number between the last value of a band and the first of the next one.
+    """
+    tables = numbers.tables
+    events = tables.events[column]
+    code = codes_of(events)
+    bands = int(code.max(initial=-1)) + 1
+    if not 1 < bands <= MOST_BANDS or users_of(code, tables.user).min() < min_users:
+        return None
+    for name in operands:
+        of = numbers.values[name]
+        there = np.isfinite(of) & (code >= 0)
+        if numbers.decimals[name] > MOST_DECIMALS or there.sum() < FEWEST_ROWS:
+            continue
+        if not np.isfinite(of[code >= 0]).all() or len(np.unique(code[there])) < bands:
+            continue
+        low, high = (np.full(bands, end) for end in (np.inf, -np.inf))
+        np.minimum.at(low, code[there], of[there])
+        np.maximum.at(high, code[there], of[there])
+        order = np.argsort(low)
+        low, high = low[order], high[order]
+        if (high[:-1] >= low[1:]).any() or not _many(of[there], low[1:]):
+            continue
+        kind, first = (float, events) if is_number(events) else (str, text_of(events))
+        names = [kind(first.to_numpy()[np.flatnonzero(code == k)[0]]) for k in order]
+        return Bands(
+            column=column,
+            of=name,
+            edges=[round_between(a, b) for a, b in zip(high[:-1], low[1:], strict=True)],
+            values=names,
+            present=find_presence(tables, column, np.isfinite(of)),
+        )
+    return None
+
+
+def _many(of: np.ndarray, begins: np.ndarray) -> bool:
+    """Are there several numbers in bands on average, and not a band for nearly each of them?"""
+    values = np.unique(of)
+    return len(values) >= VALUES_OF_BAND * (len(begins) + 1)

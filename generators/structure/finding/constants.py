@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from generators.structure.finding import evidence
+from generators.structure.finding.comparisons import find_bands
+from generators.structure.finding.formulas import Numbers
+from generators.structure.finding.presences import Presences
 from generators.structure.finding.rows import find_growing
-from generators.structure.finding.search import Search
 from generators.structure.relations.constants import (
-    OrderConstant,
+    IdConstant,
     SessionConstant,
     UserConstant,
     UserLevel,
@@ -20,12 +22,12 @@ from generators.structure.relations.forms import Name
 from generators.structure.tables import codes_of, decimals_of, first_rows, is_number, is_time
 
 FEWEST_GROUPS = 10  # users or sessions with several rows, before anything is constant in them
-FEWEST_KEYS = 3
+FEWEST_KEYS = 2
 STEADY = 0.02  # of the variance: what a level of a user leaves
 USERS_OF_KEY = 5  # at least, of each value of a constant that decides another
 
 
-class Constants(Search):
+class Constants(Presences):
     """Looks for columns that stay the same."""
 
     def user_constants(self, names: Sequence[str]) -> None:
@@ -51,9 +53,19 @@ class Constants(Search):
                 column=name, names=kept, exceptions=1 - found.share, present=present
             )
         self.constant += list(constants)
+        numbers = [n for n in self.constant if is_number(tables.events[n])]
+        of_user = Numbers(tables, numbers)
         for name, constant in constants.items():
-            if not self._of_constant(name):
+            if not self._of_constant(name) and not self.bands(name, of_user, numbers):
                 self.take(constant)
+
+    def bands(self, name: str, numbers: Numbers, operands: Sequence[str]) -> bool:
+        """Take what follows from the range of another number; return False where it does not."""
+        others = [n for n in self.before(name, operands) if n != name]
+        found = find_bands(numbers, name, others, self.min_users)
+        if found is not None:
+            self.take(found)
+        return found is not None
 
     def _of_constant(self, name: str) -> bool:
         """Take what follows from another constant of the user, as the currency from the country."""
@@ -75,24 +87,36 @@ class Constants(Search):
                 return True
         return False
 
-    def order_constants(self) -> None:
-        """Find columns that only rows of orders have, the same in all rows of an order."""
+    def id_constants(self) -> None:
+        """Find columns that are the same in all rows with an id, of an order or of something else.
+
+        Of an id that users share it is a dependency, see `Finder.dependencies`.
+        """
         tables = self.some
-        for name in list(self.free):
-            column = tables.events[name]
-            there = column.notna().to_numpy()
-            if is_time(column) or (tables.order[there] >= 0).mean() < evidence.DETERMINED:
-                continue
-            found = evidence.within_groups(tables, name, tables.order)
-            exact = evidence.ALIKE if is_number(column) else 1.0
-            if found.share < exact or found.groups < FEWEST_GROUPS or column.nunique() < 2:
-                continue
-            if self.of_item(name) or not (is_number(column) or self.shared(column)):
-                continue
-            can = pd.Series(there).groupby(tables.order).transform("any").to_numpy()
-            present = evidence.find_presence(tables, name, can & (tables.order >= 0))
-            if not present.drawn:
-                self.take(OrderConstant(column=name, present=present))
+        texts = [n for n in self.free if not is_number(tables.events[n])]
+        code = {n: codes_of(tables.events[n]) for n in texts if not is_time(tables.events[n])}
+        ids = [n for n, of in code.items() if evidence.is_id(of, tables.user)]
+        for key in ["order_id", *ids] if "order_id" in tables.events else ids:
+            group = tables.of_id(key)
+            for name in [n for n in self.free if n != key and key in self.before(n, [key])]:
+                if self._is_of_id(name, group):
+                    can = pd.Series(tables.events[name].notna()).groupby(group).transform("any")
+                    there = can.to_numpy() & (group >= 0)
+                    present = evidence.find_presence(tables, name, there)
+                    if not present.drawn:
+                        self.take(IdConstant(column=name, of=key, present=present))
+
+    def _is_of_id(self, name: str, group: np.ndarray) -> bool:
+        """Do only rows of groups have a column, the same in all rows of a group?"""
+        column = self.some.events[name]
+        there = column.notna().to_numpy()
+        if is_time(column) or (group[there] >= 0).mean() < evidence.DETERMINED:
+            return False
+        found = evidence.within_groups(self.some, name, group)
+        exact = evidence.ALIKE if is_number(column) else 1.0
+        if found.share < exact or found.groups < FEWEST_GROUPS or column.nunique() < 2:
+            return False
+        return not self.of_item(name) and (is_number(column) or self.shared(column))
 
     def other_numbers(self) -> None:
         """Find levels of users, constants of sessions, and numbers that are names."""

@@ -16,6 +16,7 @@ COVERED = 0.5  # share of rows whose key several users have
 SHARED = 0.9  # share of rows whose value enough users share
 SEVERAL = 2  # users of a key that tell a rule from chance
 SURE = 0.005  # a share nearer to 0 or 1 than this is taken for it
+MOST_DIGITS = 9  # of a number that is looked for between two others
 ID_VALUES = 64  # an id has more values than this, and most of them belong to one or two users
 
 
@@ -130,3 +131,20 @@ def find_presence(tables: Tables, column: str, can: np.ndarray) -> Presence:
     if ((share < SURE) | (share > 1 - SURE)).all():
         return Presence(events=sorted(names[share > 0.5]))
     return Presence(drawn=True)
+
+
+def round_between(low: float, high: float) -> float:
+    """Return the number with fewest digits above `low` and not above `high`."""
+    most = np.floor(np.log10(max(abs(low), abs(high))))
+    for digits in range(1, MOST_DIGITS):
+        unit = 10.0 ** (most - digits + 1)
+        found = float(f"{np.floor(high / unit) * unit:.{MOST_DIGITS}g}")
+        if low < found <= high:
+            return found
+    return high
+
+
+def digits_of(number: float) -> int:
+    """Return how many digits a number has, without zeros at either end."""
+    mantissa = f"{abs(number):.15e}".split("e")[0]
+    return len(mantissa.replace(".", "").strip("0"))

@@ -39,6 +39,7 @@ from generators.structure.finding.rows import (
     scopes_of,
 )
 from generators.structure.finding.running import find_balance, find_running_number, find_running_sum
+from generators.structure.finding.search import NAMES
 from generators.structure.finding.words import Words
 from generators.structure.relations.base import Relation
 from generators.structure.relations.constants import UserConstant
@@ -89,8 +90,8 @@ def declared_structure(log: EventLog, declared: Declared) -> Structure:
 
 
 def _ordered(log: EventLog, relations: Sequence[Relation]) -> Structure:
-    events = Structure(relations).reduce(log).events
     try:
+        events = Structure(in_order(relations)).reduce(log).events
         ordered = in_order(relations, map(str, events.columns))
     except ValueError as error:
         raise InputError(f"The structure cannot be used: {error}.") from None
@@ -119,15 +120,19 @@ class _Finder(Words):
         self.computed()
         self.pairs()
         self.comparisons()
+        self.ranges()
         self.calendars(self.free)
         self.dependencies(self.keys())
-        self.order_constants()
+        self.id_constants()
         numbers = self.numbers()
         self.rates(numbers)
         self.ratios(numbers)
         self.other_numbers()
+        self.dependencies(self.few_numbers())
         self.groups_of_items()
+        self.texts_of_items()
         self.texts()
+        self.presences()
 
     def totals(self, scopes: Sequence[Group]) -> None:
         """Find columns that have one value for all rows of a user, a session or an order."""
@@ -163,6 +168,14 @@ class _Finder(Words):
             if found is not None:
                 self.take(found)
 
+    def ranges(self) -> None:
+        """Find columns that follow from the range in which a number lies."""
+        numbers = self.numbers()
+        for name in list(self.free):
+            column = self.some.events[name]
+            if not is_time(column) and not self.of_item(name):
+                self.bands(name, numbers, list(numbers.values))
+
     def pairs(self) -> None:
         """Find columns that two others decide together."""
         tables, keys = self.some, self.keys()
@@ -182,9 +195,11 @@ class _Finder(Words):
                 column = tables.events[name]
                 if is_time(column) or key not in self.before(name, [key]):
                     continue
+                if name in self.users_columns:  # a user's own, and learnt with them
+                    continue
                 if of_item and not (is_number(column) or is_digits(column)):
                     continue
-                if not of_item and self.of_item(name):
+                if not of_item and (self.of_item(name) or self._of_session(name, key)):
                     continue
                 found = evidence.determined(code[key], code[name], tables.user)
                 if (
@@ -195,6 +210,18 @@ class _Finder(Words):
                     continue
                 if not self.follows_from(name, key, found.share):
                     continue
+
+    def _of_session(self, name: str, key: str) -> bool:
+        """Is text the same in all rows of a session, and its key not?
+
+        It is then drawn with a session, and what its key is comes after it.
+        """
+        tables = self.some
+        return not is_number(tables.events[name]) and (
+            evidence.within_groups(tables, name, tables.session).share
+            == 1.0
+            > evidence.within_groups(tables, key, tables.session).share
+        )
 
     def computed(self) -> None:
         """Find numbers that are computed from others, of their row or of rows before."""
@@ -212,9 +239,10 @@ class _Finder(Words):
                 numbers, probe, name, self.before(name, operands)
             )
             texts = self.before(name, self.few_texts())
-            relation = relation or find_balance(
-                numbers, probe, name, self.before(name, operands), texts, self.min_users
-            )
+            if relation is None and name not in self.users_columns:
+                relation = find_balance(
+                    numbers, probe, name, self.before(name, operands), texts, self.min_users
+                )
             relation = relation or find_running_number(
                 numbers, name, partial(evidence.quantiles, min_users=self.min_users)
             )
@@ -241,6 +269,14 @@ class _Finder(Words):
         """Return the numbers from which others may follow."""
         events = self.some.events
         return Numbers(self.some, [n for n in self.operands() if is_number(events[n])])
+
+    def few_numbers(self) -> list[str]:
+        """Return the whole numbers with few values, those with fewest first."""
+        events = self.some.events
+        numbers = [n for n in self.operands() if is_number(events[n]) and events[n].nunique() > 1]
+        few = [n for n in numbers if events[n].nunique() <= NAMES]
+        whole = [n for n in few if not (events[n].dropna() % 1).any()]
+        return sorted(whole, key=lambda n: (events[n].nunique(), n))
 
     def rates(self, numbers: Numbers) -> None:
         """Find numbers that are another one times a rate that follows from keys."""
@@ -326,6 +362,8 @@ class _Finder(Words):
                 ms = pd.DatetimeIndex(column.dropna()).as_unit("ms").asi8
                 found = TimeDifference(column=name, days=bool((ms % DAY_MS == 0).all()))
             elif not is_number(column) and values.astype(str).str.fullmatch(DATE).all():
+                if self.of_item(name):  # a date of the item, as of its release, is a text of it
+                    continue
                 found = TimeDifference(column=name, days=True, text=True)
             else:
                 continue

@@ -31,6 +31,7 @@ MOST_ADDED = 6  # columns of a sum
 NEARLY = 1e-6  # of whole numbers: what a factor may leave
 NEAR = 0.02  # of amounts: what rounding may leave of a sum
 FEWEST_OF_PROBE = 10
+FEWEST_SOME = 5  # rows of the probe that have a factor which others lack
 SINCE: tuple[Since, ...] = ("previous", "session", "user", "epoch")
 UNITS_MS = (1, 1000, 60_000, 3_600_000, 86_400_000)
 
@@ -135,6 +136,10 @@ def _candidates(
             if d not in terms:
                 yield {"product": terms, "less": d, "percent": percent}
     yield from _long_sums(value, columns, usable)
+    some = [n for n, v in columns.items() if n not in usable and np.isfinite(v).sum() > FEWEST_SOME]
+    for terms, n in product([[a] for a in usable] + [list(pair) for pair in products], some):
+        if n not in terms:
+            yield {"product": terms, "where_known": n}
 
 
 def _ratios(
@@ -268,6 +273,8 @@ def _share(
     made = np.full(len(rows), terms.get("scale", 1.0))
     for n in terms["product"]:
         made = made * numbers.values[n][rows]
+    if "where_known" in terms:
+        made = made * np.nan_to_num(numbers.values[terms["where_known"]][rows], nan=1.0)
     if "per" in terms:
         made = divided(made, numbers.values[terms["per"]][rows])
     if "less" in terms:

@@ -125,7 +125,7 @@ class Totals:
                     continue
                 total = GroupTotal(column=column, scope=scope, so_far=so_far, **terms[k])
                 value = total.value(self.tables)
-                share = agreement(value, wanted)
+                share = agreement(value, wanted.where(self._tells(column, scope)))
                 if share > best_share:
                     present = find_presence(self.tables, column, value.notna().to_numpy())
                     decimals = decimals_of(wanted.dropna().to_numpy()) if numeric else 6
@@ -133,12 +133,27 @@ class Totals:
                     best = msgspec.structs.replace(total, present=present, decimals=decimals)
         return best
 
-    def _may_be(self, column: str, scope: Group, so_far: bool) -> bool:
-        """Are there enough groups with several rows, and does the column stay in them, or rise?"""
+    def _tells(self, column: str, scope: Group) -> np.ndarray:
+        """Return the rows of groups that tell a total from a value of the row itself, (n,) bool.
+
+        A column of one row of each group, as what a receipt comes to, is told by other rows.
+        """
+        if self._several(column, scope):
+            return np.ones(len(self.tables.events), dtype=bool)
+        group = self.tables.group(scope)
+        rows = np.bincount(group[group >= 0], minlength=1)
+        return (group >= 0) & (rows[group] > 2)
+
+    def _several(self, column: str, scope: Group) -> bool:
+        """Do enough groups have several rows with the column?"""
         present = self.tables.events[column].notna().to_numpy()
         group = self.tables.group(scope)[present]
         rows = np.unique(group[group >= 0], return_counts=True)[1]
-        if (rows > 1).sum() < FEWEST_GROUPS:
+        return int((rows > 1).sum()) >= FEWEST_GROUPS
+
+    def _may_be(self, column: str, scope: Group, so_far: bool) -> bool:
+        """Are there enough groups with several rows, and does the column stay in them, or rise?"""
+        if not self._several(column, scope) and (so_far or scope == "user"):
             return False
         near = self.numbered.frame[column]
         there = near.notna().to_numpy() & (self.probe.group(scope) >= 0)
@@ -170,14 +185,13 @@ class Totals:
         hows: tuple[str, ...] = ("first", "last")
         if numeric:
             hows = ("max", "min") if so_far else ("sum", "max", "min", *hows)
-        for events in (None, *some):
-            counts = there if events is None else there & probe.is_event(events)
-            if numeric and not so_far:
-                total = pd.Series(counts.astype(float)).groupby(group).transform("sum")
-                yield (
-                    [{"how": "count", "events": events}],
-                    total.where(there).to_numpy()[:, None],
-                )
+        counted = {None: there} | {e[0]: there & probe.is_event(e) for e in some}
+        for event, counts in counted.items() if numeric and not so_far else ():
+            total = pd.Series(counts.astype(float)).groupby(group).transform("sum")
+            events = None if event is None else [event]
+            yield [{"how": "count", "events": events}], total.where(there).to_numpy()[:, None]
+        for event, counts in counted.items():
+            events = None if event is None else [event]
             groups = _only(frame, counts).groupby(group)
             for how in hows:
                 if so_far:

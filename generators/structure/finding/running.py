@@ -29,8 +29,9 @@ from generators.structure.relations.formula import (
     Scope,
     rounded_down,
 )
-from generators.structure.tables import first_rows, text_of
+from generators.structure.tables import text_of
 
+MOSTLY = 0.95  # share of the rows of an event; of all rows HOLDS must follow
 MOST_OF_PART = 8  # values of a column by which an event adds one constant or another
 
 
@@ -142,34 +143,51 @@ def find_balance(
     the numbers that may be added, `texts` the columns that may decide what is. Events, and values
     of these, that fewer than `min_users` users have add nothing.
     """
-    tables, value = probe.tables, probe.values[column]
-    if not np.isfinite(value).all() or not np.isfinite(numbers.values[column]).all():
+    tables, (known, step) = probe.tables, _steps(probe, column)
+    if len(known) == 0:
         return None
-    first = first_rows(tables.user)
-    step = np.append(0.0, np.diff(value))
     parts = dict[str, Part]()
     for name in _names(numbers.tables.event, numbers.tables.user, min_users):
-        rows = np.flatnonzero((tables.event == name) & ~first)
-        part = Part() if not len(rows) else _part(probe, step[rows], rows, operands, texts)
+        of = (tables.event[known] == name) & np.isfinite(step)
+        part = Part() if not of.any() else _part(probe, step[of], known[of], operands, texts)
         if part is None:
             return None
         if part.by is not None:
             every = text_of(numbers.tables.events[part.by]).to_numpy(dtype=object)
-            known = _names(every, numbers.tables.user, min_users)
-            part = Part(by=part.by, steps={k: v for k, v in part.steps.items() if k in known})
+            shared = _names(every, numbers.tables.user, min_users)
+            part = Part(by=part.by, steps={k: v for k, v in part.steps.items() if k in shared})
         if part != Part():
             parts[str(name)] = part
     # what one constant changes in all rows is a running sum
-    if sum(p.of is not None or p.by is not None for p in parts.values()) == 0 or len(value) == 0:
+    if sum(p.of is not None or p.by is not None for p in parts.values()) == 0:
         return None
     found = Balance(column=column, start=0.0, parts=parts, decimals=numbers.decimals[column])
-    start = (value - found.value(tables))[first]
-    found = msgspec.structs.replace(found, start=float(np.median(start).round(found.decimals)))
-    wanted = numbers.values[column]
-    near = np.abs(found.value(numbers.tables) - wanted) <= tolerance(wanted, found.decimals)
-    if near.mean() < HOLDS:
+    known, step = _steps(numbers, column)
+    value, made = numbers.values[column][known], found.value(numbers.tables)[known]
+    near = np.abs(np.diff(made, prepend=0.0) - step) <= tolerance(value, found.decimals)
+    share = near[np.isfinite(step)].mean()
+    if share < HOLDS:
         return None
-    return msgspec.structs.replace(found, exceptions=rate_of(float(1 - near.mean())))
+    start = (value - made)[~np.isfinite(step)].round(found.decimals)
+    usual = float(np.median(start).round(found.decimals))
+    every = np.ones(len(numbers.tables.events), dtype=bool)
+    return msgspec.structs.replace(
+        found,
+        start=usual if (start == usual).mean() >= HOLDS else None,
+        least=0.0 if value.min() >= 0 else None,
+        exceptions=rate_of(float(1 - share)),
+        present=find_presence(numbers.tables, column, every),
+    )
+
+
+def _steps(numbers: Numbers, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows (m,) with a number, and the step to each from the user's one before, or NaN.
+
+    What rows without the number add is seen at the next one, where it is an exception.
+    """
+    known = np.flatnonzero(np.isfinite(numbers.values[column]))
+    value, user = numbers.values[column][known], numbers.tables.user[known]
+    return known, pd.Series(value).groupby(user).diff().to_numpy()
 
 
 def _names(values: np.ndarray, user: np.ndarray, min_users: int) -> list[str]:
@@ -187,7 +205,7 @@ def _part(
 ) -> Part | None:
     """Return what explains the steps (m,) of the rows (m,) of an event, None where nothing does."""
     usual, count = np.unique(step, return_counts=True)
-    if count.max() >= HOLDS * len(step):
+    if count.max() >= MOSTLY * len(step):
         return Part(step=float(usual[count.argmax()]))
     if len(rows) < FEWEST_OF_PROBE:
         return None
@@ -196,14 +214,14 @@ def _part(
         if not (amount != 0).any():
             continue
         factor = float(f"{np.median(step[amount != 0] / amount[amount != 0]):.4g}")
-        if (np.abs(factor * amount - step) <= tolerance(step, 6)).mean() >= HOLDS:
+        if (np.abs(factor * amount - step) <= tolerance(step, 6)).mean() >= MOSTLY:
             return Part(step=factor, of=name)
     for name in texts:
         text = text_of(numbers.tables.events[name].iloc[rows])
         if not 1 < text.nunique() <= MOST_OF_PART:
             continue
         by = pd.Series(step).groupby(text.to_numpy()).agg(lambda of: of.mode().iloc[0])
-        if (text.map(by).fillna(0.0).to_numpy() == step).mean() >= HOLDS:
+        if (text.map(by).fillna(0.0).to_numpy() == step).mean() >= MOSTLY:
             return Part(by=name, steps={str(k): float(v) for k, v in by.items()})
     return None
 

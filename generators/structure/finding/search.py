@@ -122,7 +122,7 @@ class Search:
         follows = {column}
         grown = True
         while grown:
-            more = {r.column for r in self.relations if follows & set(r.reads())}
+            more = {r.column for r in self.relations if follows & set(r.needs())}
             grown = not more <= follows
             follows |= more
         return [n for n in operands if n not in follows]

@@ -10,6 +10,7 @@ from generators.structure.finding.templates import find_template
 from generators.structure.finding.texts import find_folded
 from generators.structure.relations.constants import UserDate
 from generators.structure.relations.forms import DATE, AsCategory
+from generators.structure.relations.where import OfItem
 from generators.structure.tables import codes_of, is_digits, is_number, is_time, text_of
 
 TEXT_IDS = ("user_id", "session_id", "order_id")  # ids that a text may contain
@@ -34,8 +35,13 @@ class Words(Constants):
                 continue
             operands = [n for n in self.before(name, usable) if n != name]
             found = find_template(tables, name, operands, texts, self.min_users)
-            if found is not None:
-                self.take(found)
+            if found is None:
+                continue
+            self.take(found)
+            if found.rest:
+                for each in (self.some, self.whole):
+                    each.events[found.left] = found.what_is_left(each)
+                self.free.append(found.left)
 
     def groups_of_items(self) -> None:
         """Find the text that items decide and rows without an item have, too."""
@@ -56,6 +62,20 @@ class Words(Constants):
                 best, most = name, alone
         if best is not None:
             self.take(AsCategory(column=best))
+
+    def texts_of_items(self) -> None:
+        """Find text that the item decides, of which rows of some events have none."""
+        tables = self.some
+        if "item_id" not in tables.events:
+            return
+        with_item = tables.events["item_id"].notna().to_numpy()
+        for name in self.free:
+            column = tables.events[name]
+            if is_number(column) or is_time(column) or is_digits(column) or not self.of_item(name):
+                continue
+            present = evidence.find_presence(tables, name, with_item)
+            if not present.drawn and present.events is not None:
+                self.relations.append(OfItem(column=name, present=present))
 
     def numbers_with_decimals(self) -> set[str]:
         """Return the numbers that are not whole: as text they are written in many ways."""

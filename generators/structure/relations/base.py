@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 import msgspec
 import numpy as np
 
-from generators.structure.tables import Tables
+from generators.structure.tables import Tables, text_of
 
 # What the fields of a relation may hold; NaN is in no range.
 Finite = Annotated[float, msgspec.Meta(ge=-1e36, le=1e36)]
@@ -39,6 +39,12 @@ class Relation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def reads(self) -> tuple[str, ...]:
         """Return the columns of events from which `restore` derives the column."""
         return ()
+
+    def needs(self) -> tuple[str, ...]:
+        """Return what `restore` reads, and what says which rows have the column."""
+        present = getattr(self, "present", None)
+        by = None if present is None else present.by
+        return self.reads() if by is None else tuple(dict.fromkeys([*self.reads(), by]))
 
     def uses_up(self) -> tuple[str, ...]:
         """Return those of them that are no columns of the log: `restore` takes them out."""
@@ -72,10 +78,14 @@ class Presence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         events: names of the events whose rows have it; None = all.
+        by: another column that decides which of these rows have it.
+        values: those of `by` whose rows have it; None = all that are not missing.
         drawn: it follows from nothing: a generator learns which rows have the column.
     """
 
     events: list[str] | None = None
+    by: str | None = None
+    values: list[str] | None = None
     drawn: bool = False
 
     def keep(self, tables: Tables, column: str) -> None:
@@ -90,9 +100,15 @@ class Presence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return which rows have the column in a sample, (n,) bool."""
         if self.drawn:
             return tables.events[column].notna().to_numpy()
-        if self.events is None:
-            return np.ones(len(tables.events), dtype=bool)
-        return tables.is_event(self.events)
+        there = np.ones(len(tables.events), dtype=bool)
+        if self.events is not None:
+            there &= tables.is_event(self.events)
+        if self.by is not None:
+            decides = tables.events[self.by]
+            there &= (
+                decides.notna() if self.values is None else text_of(decides).isin(self.values)
+            ).to_numpy()
+        return there
 
 
 PRESENT = "present"

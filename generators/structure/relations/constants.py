@@ -146,18 +146,22 @@ class SessionConstant(Relation, frozen=True, tag="constant of a session", tag_fi
         return f"{self.column} is the same in all rows of a session"
 
 
-class OrderConstant(Relation, frozen=True, tag="constant of an order", tag_field="kind"):
-    """`column` is the same in all rows of an order, also those of later sessions.
+class IdConstant(Relation, frozen=True, tag="constant of an id", tag_field="kind"):
+    """`column` is the same in all rows of an order, a card, a device: of what an id names.
 
-    It is learnt of all rows: which of them is the first of its order is not known when a row is
+    It is learnt of all rows: which of them is the first with its id is not known when a row is
     drawn.
+
+    Attributes:
+        of: the column of the ids.
     """
 
+    of: str
     present: Presence = msgspec.field(default_factory=Presence)
 
     def reads(self) -> tuple[str, ...]:
         """See Relation."""
-        return ("order_id",)
+        return (self.of,)
 
     def learnt_of_events(self) -> tuple[str, ...]:
         """See Relation."""
@@ -168,12 +172,13 @@ class OrderConstant(Relation, frozen=True, tag="constant of an order", tag_field
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""
-        there = self.present.of(tables, self.column) & (tables.order >= 0)
-        _set_group(tables, self.column, tables.order, there)
+        group = tables.of_id(self.of)
+        there = self.present.of(tables, self.column) & (group >= 0)
+        _set_group(tables, self.column, group, there)
 
     def sentence(self) -> str:
         """See Relation."""
-        return f"{self.column} is the same in all rows of an order"
+        return f"{self.column} is the same in all rows of each {self.of}"
 
 
 def _set_group(tables: Tables, name: str, group: np.ndarray, rows: np.ndarray) -> None:

@@ -16,6 +16,7 @@ from generators.structure.relations.base import (
     Relation,
     spoilt,
 )
+from generators.structure.relations.constants import drop_from_users, move_to_users, of_users
 from generators.structure.tables import DAY_MS, Tables, numbers_of, text_of
 
 Scope = Literal["user", "session", "order"]
@@ -27,6 +28,7 @@ class Formula(Relation, frozen=True, tag="formula", tag_field="kind"):
 
     Attributes:
         product: one or two columns.
+        where_known: a further factor of the rows that have it, as the weight of what is weighed.
         scale: a constant factor.
         per: a column that divides.
         offset: a constant that is added.
@@ -37,6 +39,7 @@ class Formula(Relation, frozen=True, tag="formula", tag_field="kind"):
     """
 
     product: Annotated[list[str], msgspec.Meta(min_length=1)]
+    where_known: str | None = None
     scale: Finite = 1.0
     per: str | None = None
     offset: Finite = 0.0
@@ -50,7 +53,7 @@ class Formula(Relation, frozen=True, tag="formula", tag_field="kind"):
 
     def reads(self) -> tuple[str, ...]:
         """See Relation."""
-        single = [n for n in (self.per, self.less) if n is not None]
+        single = [n for n in (self.where_known, self.per, self.less) if n is not None]
         return tuple(dict.fromkeys([*self.product, *single, *self.plus, *self.minus]))
 
     def value(self, tables: Tables) -> np.ndarray:
@@ -58,6 +61,8 @@ class Formula(Relation, frozen=True, tag="formula", tag_field="kind"):
         out = np.full(len(tables.events), self.scale)
         for name in self.product:
             out = out * tables.numbers(name)
+        if self.where_known is not None:
+            out = out * np.nan_to_num(tables.numbers(self.where_known), nan=1.0)
         if self.per is not None:
             out = divided(out, tables.numbers(self.per))
         if self.less is not None:
@@ -79,6 +84,7 @@ class Formula(Relation, frozen=True, tag="formula", tag_field="kind"):
     def sentence(self) -> str:
         """See Relation."""
         text = " x ".join(([] if self.scale == 1 else [f"{self.scale:g}"]) + list(self.product))
+        text += "" if self.where_known is None else f" x {self.where_known} where it is known"
         text += "" if self.per is None else f" / {self.per}"
         if self.less is not None:
             text += f" x (1 - {self.less}{' / 100' if self.percent else ''})"
@@ -235,34 +241,60 @@ class Balance(Relation, frozen=True, tag="balance", tag_field="kind"):
     spent; a level rises where a game is won.
 
     Attributes:
-        start: of each user, before the first row.
+        start: of each user, before the first row; None = a user's own, learnt as a column of users.
         parts: of events; others add nothing.
+        least: below which no balance falls: users who would fall below it have a higher start,
+            where that is their own.
     """
 
-    start: Finite
+    start: Finite | None
     parts: dict[str, Part]
+    least: Finite | None = None
     decimals: Decimals = 0
+    present: Presence = msgspec.field(default_factory=Presence)
 
     def reads(self) -> tuple[str, ...]:
         """See Relation."""
         columns = [n for part in self.parts.values() for n in (part.of, part.by) if n is not None]
         return tuple(dict.fromkeys(columns))
 
+    def learnt_of_users(self) -> tuple[str, ...]:
+        """See Relation."""
+        return (self.column,) if self.start is None else ()
+
     def value(self, tables: Tables) -> np.ndarray:
-        """Return the balance after each row, (n,) float64."""
+        """Return the balance after each row, (n,) float64, of users who start with 0 or `start`."""
         added = np.zeros(len(tables.events))
         for event, part in self.parts.items():
             rows = np.flatnonzero(tables.is_event([event]))
             added[rows] = part.added(tables, rows)
-        return self.start + pd.Series(added).groupby(tables.user).cumsum().to_numpy()
+        return (self.start or 0.0) + pd.Series(added).groupby(tables.user).cumsum().to_numpy()
+
+    def reduce(self, tables: Tables) -> None:
+        """See Relation."""
+        if self.start is None and self.column in tables.events:
+            start = pd.Series(tables.numbers(self.column) - self.value(tables))
+            start = start.round(self.decimals).set_axis(tables.events.index)
+            move_to_users(tables, self.column, start)
+        super().reduce(tables)
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""
-        tables.events[self.column] = self.value(tables).round(self.decimals)
+        value = self.value(tables)
+        there = self.present.of(tables, self.column)
+        if self.start is None:
+            start = of_users(tables, self.column).to_numpy(dtype=np.float64, na_value=np.nan)
+            value += np.nan_to_num(start)
+            if self.least is not None:
+                lowest = pd.Series(value).groupby(tables.user).transform("min").to_numpy()
+                value += np.maximum(self.least - lowest, 0.0)
+            drop_from_users(tables, self.column)
+        tables.events[self.column] = np.where(there, (value + 0.0).round(self.decimals), np.nan)
 
     def sentence(self) -> str:
         """See Relation."""
-        return f"{self.column} is a balance that {', '.join(self.parts)} change"
+        start = " from a start of each user" if self.start is None else ""
+        return f"{self.column} is a balance that {', '.join(self.parts)} change{start}"
 
 
 class RunningNumber(Relation, frozen=True, tag="running number", tag_field="kind"):
