@@ -12,6 +12,7 @@ from generators.structure.relations.recurrence import (
     MOST_BEFORE,
     Occurrences,
     Recurrence,
+    a_month_after,
     occurrences_of,
 )
 from generators.structure.tables import DAY_MS, Tables
@@ -25,6 +26,7 @@ FEWEST = 20  # sessions that follow
 TIMES = 3.0  # as many as around the window, before a time is taken for that of a recurrence
 NEARLY = 0.5  # of the sessions of the clearest recurrence: others of as many may be the surer ones
 USUAL_EVENT = 0.05  # share of the sessions that follow, from which on they have an event
+MONTHLY = 0.9  # share of the lags that are a month, from which on all are
 ROUNDS = 50
 
 
@@ -104,6 +106,9 @@ def _recurrence(
     before = np.flatnonzero(follows >= 0)
     after = follows[before]
     lag = (of.time[after] - of.time[before]).astype(np.float64)
+    beside = (of.time[after] - a_month_after(of.time[before])).astype(np.float64)
+    months = bool((np.abs(beside) < DAY_MS / 2).mean() >= MONTHLY)
+    lag = beside if months else lag
     user = tables.user[of.row]
     rows = np.isin(tables.visit, of.visit[after])
     names = pd.Series(tables.event[rows])
@@ -120,6 +125,7 @@ def _recurrence(
         event=event,
         of_item=of_item,
         lag=quantiles(lag, user[before], min_users),
+        months=months,
         shortest=window[0],
         longest=window[1],
         events=[str(n) for n in usual.index[usual]],

@@ -29,7 +29,8 @@ class Recurrence(Relation, frozen=True, tag="recurrence", tag_field="kind"):
     Attributes:
         event: name of the event; its rows have an item each, or none has.
         of_item: is it the item that comes again?
-        lag: quantiles of the ms between two such rows.
+        lag: quantiles of the ms between two such rows, or from a month after the first.
+        months: is it a month of the calendar later, as salaries are paid?
         shortest, longest: ms between which such a time lies.
         events: names of the events that a session has which follows.
         users: share of the users who have it.
@@ -47,6 +48,7 @@ class Recurrence(Relation, frozen=True, tag="recurrence", tag_field="kind"):
     first: Share
     later: Share
     again: Share
+    months: bool = False
 
     learnt = True
 
@@ -73,6 +75,7 @@ class Recurrence(Relation, frozen=True, tag="recurrence", tag_field="kind"):
         time, end, drawn = found.time[source], tables.time.max(), list[tuple]()
         for _ in range(MOST_AGAIN):
             places = np.linspace(0, 1, len(self.lag))
+            time = a_month_after(time) if self.months else time
             time = time + np.interp(rng.random(len(time)), places, self.lag).astype(np.int64)
             there = time <= end
             source, time = source[there], time[there]
@@ -122,8 +125,15 @@ class Recurrence(Relation, frozen=True, tag="recurrence", tag_field="kind"):
     def sentence(self) -> str:
         """See Relation."""
         what = f"{self.event} of an item" if self.of_item else self.event
-        usual = np.median(self.lag) / DAY_MS
-        return f"{what} comes again after about {usual:.3g} days, with {self.users:.0%} of users"
+        usual = f"about {np.median(self.lag) / DAY_MS:.3g} days"
+        after = "a month" if self.months else usual
+        return f"{what} comes again after {after}, with {self.users:.0%} of users"
+
+
+def a_month_after(time: np.ndarray) -> np.ndarray:
+    """Return times (n,) int64 ms a month of the calendar later; 31 January becomes 28 February."""
+    stamps = pd.DatetimeIndex(time.astype("datetime64[ms]")) + pd.DateOffset(months=1)
+    return stamps.as_unit("ms").asi8
 
 
 def _apart(tables: Tables, source: np.ndarray, session: np.ndarray, time: np.ndarray) -> np.ndarray:
