@@ -57,6 +57,7 @@ def calibrate_fields(codec: Codec, steps: EncodedSequences, draw: Draw, *, netwo
     real = rows_of_log(codec, steps)
     shapes = shapes_of_biases(codec, network=network)
     biases = {n: np.zeros(shape, dtype=np.float32) for n, shape in shapes.items()}
+    biases["event"] += _of_once(codec, steps)
     users = max(MOST_ROWS * len(steps) // max(len(steps.features), 1), 1)
     users, labelled = min(users, MOST_TIMES * len(steps)), 0
     if network and codec.session_labels:
@@ -70,6 +71,21 @@ def calibrate_fields(codec: Codec, steps: EncodedSequences, draw: Draw, *, netwo
         for name in (*(n for n in codec.fields() if n in biases), ITEM_PRICE):
             _rake(codec, name, real, drawn, biases, BEYOND / (1 + k / 2))
     return biases
+
+
+def _of_once(codec: Codec, steps: EncodedSequences) -> np.ndarray:
+    """Return what an event that users have once gains before they have it, (events,).
+
+    A model says how often it is had at all rows, of which most come after it; there it is closed.
+    """
+    gain, lengths = np.zeros(codec.events.size, dtype=np.float32), steps.lengths()
+    event = steps.target[:, steps.names.index("event")].numpy()
+    begin = np.repeat(steps.offsets[:-1], lengths)
+    for code in [codec.events.values.index(n) + 1 for n in codec.rules.once]:
+        had = np.append(0, np.cumsum(event == code))
+        before = had[:-1] == had[begin]
+        gain[code] = np.log(len(event) / before.sum())
+    return gain.clip(max=MOST_BIAS)
 
 
 def shapes_of_biases(codec: Codec, *, network: bool) -> dict[str, tuple[int, int]]:

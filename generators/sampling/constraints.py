@@ -18,6 +18,7 @@ from generators.sequences import codes
 from generators.sequences import feature_layout as layout
 from generators.sequences import row_columns as col
 from generators.sequences.user_record import (
+    HAD_EVENTS,
     begin_session,
     carried_flags,
     carries,
@@ -121,11 +122,12 @@ def flags_of(users):
 
 
 @njit(cache=True)
-def open_events(users, row, following, longest_run, needs, can):
+def open_events(users, row, following, longest_run, once, needs, can):
     """Write to `can` the events that may follow the last one and find the item that they need.
 
     Where no event meets both, those that find their item are open. No event is repeated more often
-    in a session than its `longest_run` (n_events + 1,), 0 = no limit, unless it is the only one.
+    in a session than its `longest_run` (n_events + 1,), 0 = no limit, nor had again if its bit is
+    among those of `once`, unless it is the only one.
     """
     met = np.empty(len(needs), dtype=np.bool_)
     for i in range(len(users)):
@@ -139,6 +141,10 @@ def open_events(users, row, following, longest_run, needs, can):
         goes_on = last > 0 and row[i, col.IS_SESSION_START] == 0
         if goes_on and 0 < longest_run[last - 1] <= users[i].run:
             met[last - 1] = met[last - 1] and met[1:].sum() == 1
+        if users[i].had & once:
+            for e in range(1, min(len(needs), HAD_EVENTS)):
+                if met[e] and users[i].had & once & (1 << e):
+                    met[e] = met[1:].sum() == 1
         some = False
         for e in range(len(needs)):
             can[i, e] = met[e] and following[last, row[i, col.IS_SESSION_START], e]

@@ -133,6 +133,7 @@ class FieldRules:
     only: dict[str, np.ndarray]  # field -> (E,) int64: which
     following: np.ndarray  # (event before + 1, is it a session start, E) bool
     longest_run: np.ndarray  # (E,) int64
+    once: int  # a bit for each event that a user has once at most
     category: np.ndarray  # (n_items,) int64
     start: np.ndarray  # (n_categories + 1,) int64
     label_needs: dict[str, np.ndarray]  # field -> (size,) the least session label of each code
@@ -154,6 +155,7 @@ class FieldRules:
             only={n: a.argmax(1) for n, a in allowed.items()},
             following=codec.rules.allowed_next,
             longest_run=np.array(codec.rules.longest_run, dtype=np.int64),
+            once=sum(1 << (codec.events.values.index(n) + 1) for n in codec.rules.once),
             category=codec.items.category,
             start=codec.items.start,
             label_needs={f"label:{k}": codec.label_needs(k).numpy() for k in codec.labels.kinds},
@@ -204,7 +206,13 @@ class _RowDraw:
         self.row[:, -1] = constraints.flags_of(self.state.users)
         self.model.chose("flags", everyone, self.row[:, -1])
         constraints.open_events(
-            self.state.users, self.row, self.rules.following, self.rules.longest_run, needs, can
+            self.state.users,
+            self.row,
+            self.rules.following,
+            self.rules.longest_run,
+            self.rules.once,
+            needs,
+            can,
         )
         if self.codec.answers_offers:
             constraints.keep_responses(self.state.users, self.row, self.rules.effects.sets, can)

@@ -13,6 +13,7 @@ from generators.sequences import codes
 from generators.sequences import row_columns as col
 from generators.sequences.feature_layout import Blocks
 
+HAD_EVENTS = 63  # codes of events that a bit is kept of
 USER = np.dtype(
     [
         # the recent items; 0 = no item, order -1 = not in an order
@@ -34,6 +35,7 @@ USER = np.dtype(
         ("last_order", "i8"),
         ("in_session", "i8"),  # rows so far
         ("run", "i8"),  # of them the last ones that have the same event
+        ("had", "i8"),  # a bit for each of the first events that the user has had
         ("sessions", "i8"),
         ("rows", "i8"),
         ("labelled", "i8"),  # labelled sessions so far
@@ -317,6 +319,8 @@ def push_row(u, more, effects, row):
         more[count] += 1 if relation > codes.EARLIER_ID else 0
     goes_on = row[col.IS_SESSION_START] == 0 and u.row[col.EVENT] == row[col.EVENT] + 1
     u.run = u.run + 1 if goes_on else 1
+    if row[col.EVENT] < HAD_EVENTS:
+        u.had |= 1 << row[col.EVENT]
     for k in range(col.N_CODES):
         u.row[k] = row[k] + 1
     for k in range(col.N_CLOCK):

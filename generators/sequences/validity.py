@@ -31,9 +31,13 @@ from generators.sequences.codes import (
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.feature_layout import COUNTER_SIZES, LAST_EVENT, Counter
 from generators.sequences.levels import least_rows, time_level
+from generators.sequences.user_record import HAD_EVENTS
 from generators.structure.relations.breaches import SUFFIX, carried
 from generators.structure.tables import Tables
 
+FEWEST_TWICE = 10  # users who would have an event twice by chance, and do not
+ONCE = 0.03  # of the users who have it: how many may have it again
+RARELY = 0.1  # likewise, of those who would by chance
 # Role -> flags that its item may have to carry, strictest first; the first that the log never
 # violates is enforced.
 CANDIDATES = {
@@ -168,6 +172,7 @@ def learn_rules(codec: Codec, steps: EncodedSequences, queries: PrivateQueries) 
         allowed=allowed,
         allowed_next=_allowed_next(codec, steps),
         longest_run=_longest_run(codec, steps),
+        once=_once(codec, steps),
         constant_in_session=constant,
     )
     return replace(codec, rules=rules, pace=_pace(codec, steps))
@@ -306,3 +311,23 @@ def _longest_run(codec: Codec, steps: EncodedSequences) -> list[int]:
     longest = np.zeros(codec.events.size, dtype=np.int64)
     np.maximum.at(longest, event[first].clip(min=0), np.diff(first, append=len(same)))
     return longest.tolist()
+
+
+def _once(codec: Codec, steps: EncodedSequences) -> list[str]:
+    """Learn which events users have once at most, as they register once; none under a budget.
+
+    Hardly any user has it twice, and many would if it were as frequent at each row.
+    """
+    if codec.private:
+        return []
+    event, lengths = steps.target[:, steps.names.index("event")].numpy(), steps.lengths()
+    user, found = np.repeat(np.arange(len(lengths)), lengths), []
+    for k, name in enumerate(codec.events.values[: HAD_EVENTS - 1]):
+        times = np.bincount(user[event == k + 1], minlength=len(lengths))
+        share = times.sum() / max(len(event), 1)
+        none, one = ((1 - share) ** lengths, lengths * share * (1 - share) ** (lengths - 1))
+        by_chance = float((1 - none - one).sum())
+        twice = int((times > 1).sum())
+        if by_chance >= FEWEST_TWICE and twice <= min(ONCE * (times > 0).sum(), RARELY * by_chance):
+            found.append(name)
+    return found

@@ -39,6 +39,7 @@ def read_rules(codec: Codec, part: Record) -> Rules:
         longest_run=part.integers(
             "longest_run", size=codec.events.size, low=0, high=LONGEST_RUN
         ).tolist(),
+        once=part.texts("once", among=codec.events.values),
         usual_category={
             n: usual.integers(
                 n, size=codec.values[n].size, low=0, high=codec.categories.size - 1
