@@ -45,7 +45,14 @@ from generators.structure.relations.formula import (
 )
 from generators.structure.relations.offers import Campaigns
 from generators.structure.relations.recurrence import Recurrence
-from generators.structure.relations.rows import STEP, GroupNumber, GroupTotal, Growing, Lagged
+from generators.structure.relations.rows import (
+    STEP,
+    AsBefore,
+    GroupNumber,
+    GroupTotal,
+    Growing,
+    Lagged,
+)
 from generators.structure.relations.template import REST, Template
 from generators.structure.relations.where import OfItem, Where
 from generators.structure.tables import Tables, is_number, numbers_of
@@ -60,6 +67,7 @@ AnyRelation = (
     | GroupTotal
     | GroupNumber
     | Lagged
+    | AsBefore
     | Growing
     | Comparison
     | UserConstant

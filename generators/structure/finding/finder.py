@@ -34,6 +34,7 @@ from generators.structure.finding.recurrence import find_recurrences
 from generators.structure.finding.rows import (
     Earlier,
     Totals,
+    find_as_before,
     find_group_number,
     probe_of,
     scopes_of,
@@ -131,6 +132,7 @@ class _Finder(Words):
         self.dependencies(self.few_numbers())
         self.groups_of_items()
         self.texts_of_items()
+        self.as_before()
         self.texts()
         self.presences()
 
@@ -158,6 +160,20 @@ class _Finder(Words):
             found = earlier.find(name, self.before(name, operands))
             if found is not None:
                 self.take(found)
+
+    def as_before(self) -> None:
+        """Find columns that some events' rows have from an earlier row of the user and the item."""
+        tables = self.some
+        if "item_id" not in tables.events:
+            return
+        for name in self.free:
+            column = tables.events[name]
+            inside = evidence.within_groups(tables, name, tables.session)
+            if is_time(column) or inside.share == 1.0 or name in self.users_columns:
+                continue
+            found = None if self.of_item(name) else find_as_before(tables, name)
+            if found is not None:
+                self.relations.append(found)
 
     def comparisons(self) -> None:
         """Find columns of two values that say how others compare."""

@@ -13,6 +13,7 @@ import pandas as pd
 from generators.structure.finding.evidence import find_presence
 from generators.structure.relations.rows import (
     GROUPS,
+    AsBefore,
     Group,
     GroupNumber,
     GroupTotal,
@@ -23,6 +24,7 @@ from generators.structure.relations.rows import (
 )
 from generators.structure.tables import (
     Tables,
+    codes_of,
     decimals_of,
     first_rows,
     is_number,
@@ -35,6 +37,8 @@ CLEAR = 0.1  # of the rows that the most frequent value does not explain: what m
 PROBE_ROWS = 1_000  # of whole users, on which a relation must hold before it is tried on all
 FEWEST_ROWS = 30
 FEWEST_GROUPS = 10
+MOSTLY = 0.9  # of the rows of an event: how many have an earlier row of their item
+LAST = 0.5  # of them: how many have the value of the last one, and not of one before it
 MOST_EVENTS = 8  # names whose rows are tried alone
 SCOPES = ("session", "user", "item", "order")
 
@@ -275,6 +279,43 @@ def find_group_number(tables: Tables, column: str) -> GroupNumber | None:
             exceptions = 1 - float((value == wanted)[there].mean())
             return msgspec.structs.replace(found, present=present, exceptions=exceptions)
     return None
+
+
+def find_as_before(tables: Tables, column: str) -> AsBefore | None:
+    """Return of which events' rows `column` is that of an earlier row of the user and the item.
+
+    Their values must be those of such rows, mostly of the last one, and not those of rows of other
+    items as well; text is told from that of the user's row before, which it is learnt from anyway.
+    None where it is so of no event.
+    """
+    value, group = codes_of(tables.events[column]), group_of(tables, "item")
+    there = (value >= 0) & (group >= 0)
+    seen = pd.Series(np.where(there, group * (value.max(initial=0) + 1) + value, -1)).duplicated()
+    other = _of_another_item(tables, np.where(there, value, -1), group)
+    last_of_user = pd.Series(np.where(there, value, np.nan)).groupby(tables.user).ffill()
+    last_of_user = last_of_user.groupby(tables.user).shift().to_numpy()
+    numeric, found = is_number(tables.events[column]), list[str]()
+    for name in map(str, tables.event_names):
+        mine = tables.is_event([name])
+        before = pd.Series(np.where(there & ~mine, value, np.nan)).groupby(group).ffill().to_numpy()
+        rows = there & mine & np.isfinite(before)
+        if rows.sum() < FEWEST_ROWS or rows.sum() < MOSTLY * (there & mine).sum():
+            continue
+        share, last = seen[rows].mean(), (before == value)[rows].mean()
+        apart = rows & (other >= 0)
+        chance = (other == value)[apart].mean() if apart.any() else 0.0
+        chance = max(chance, 0.0 if numeric else (last_of_user == value)[rows].mean())
+        if share >= HOLDS and last >= LAST and 1 - share <= CLEAR * (1 - chance) and chance < 1:
+            found.append(name)
+    return AsBefore(column=column, events=found) if found else None
+
+
+def _of_another_item(tables: Tables, value: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return the value (n,) of the user's first row with one, -1 where it is of the same item."""
+    rows = np.flatnonzero(value >= 0)
+    first = pd.Series(rows).groupby(tables.user[rows]).first().reindex(tables.user).fillna(-1)
+    at = first.to_numpy().astype(np.int64)
+    return np.where((at >= 0) & (group[at] != group), value[at], -1)
 
 
 def find_growing(tables: Tables, column: str) -> Growing | None:

@@ -122,6 +122,45 @@ class Lagged(Relation, frozen=True, tag="earlier value", tag_field="kind"):
         return f"{self.column} = {which} {self.of} of the {self.scope}"
 
 
+class AsBefore(Relation, frozen=True, tag="as before", tag_field="kind"):
+    """`column` of some events' rows is that of the user's last row of the item that has one.
+
+    As what is bought has the size that was put in the cart, and a refund is of the amount paid. The
+    column is learnt of all rows; those that have no such row before keep what is drawn.
+
+    Attributes:
+        events: their names; the row before is of another event.
+    """
+
+    events: list[str]
+
+    def reads(self) -> tuple[str, ...]:
+        """See Relation."""
+        return ("item_id",)
+
+    def learnt_of_events(self) -> tuple[str, ...]:
+        """See Relation."""
+        return (self.column,)
+
+    def reduce(self, tables: Tables) -> None:
+        """See Relation."""
+
+    def restore(self, tables: Tables, rng: np.random.Generator) -> None:
+        """See Relation."""
+        column, group = tables.events[self.column], group_of(tables, "item")
+        mine, known = tables.is_event(self.events), column.notna().to_numpy()
+        place = np.arange(len(mine), dtype=np.float64)
+        before = pd.Series(np.where(known & ~mine, place, np.nan)).groupby(group).ffill().to_numpy()
+        taken = mine & known & (group >= 0) & np.isfinite(before)
+        source = np.where(taken, before, place).astype(np.int64)
+        tables.events[self.column] = column.iloc[source].set_axis(column.index)
+
+    def sentence(self) -> str:
+        """See Relation."""
+        events = " and ".join(self.events)
+        return f"{self.column} of {events} is that of the row before of the user and the item"
+
+
 def group_of(tables: Tables, scope: str) -> np.ndarray:
     """Return the code of each row's group, (n,) int64; "item" is the user and the item."""
     if scope != "item":
