@@ -251,7 +251,9 @@ def _user_column(
         coder: Values | Bins = Bins.fit(
             queries, what, row, days, intervals=16, log=False, decimals=0, per_user=1
         )
-        return coder, "time"
+        # a date has no time of day; under a budget nobody is asked whether all have none
+        known = column.dropna()
+        return coder, "date" if queries.private or (known == known.dt.floor("D")).all() else "time"
     if pd.api.types.is_numeric_dtype(column) and column.dtype != bool:
         numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
         decimals = 0 if pd.api.types.is_integer_dtype(column) else None

@@ -107,7 +107,7 @@ class Users:
 
     # arrival, span, length, columns of the users table, first values, favourites; in this order
     attributes: Mapping[str, Values | Bins] = field(default_factory=dict, metadata=key("statics"))
-    # column of the users table -> "values", "number" or "time"
+    # column of the users table -> "values", "number", "date" or "time"
     columns: Mapping[str, str] = field(default_factory=dict, metadata=key("user_columns"))
 
     @property

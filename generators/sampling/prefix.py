@@ -149,7 +149,7 @@ def _check_columns(codec: Codec, log: EventLog) -> None:
             wrong.append(f"{name} is missing")
         elif kind == "number" and not pd.api.types.is_numeric_dtype(table[column]):
             wrong.append(f"{name} is no number")
-        elif kind == "time" and not pd.api.types.is_datetime64_any_dtype(table[column]):
+        elif kind in ("date", "time") and not pd.api.types.is_datetime64_any_dtype(table[column]):
             wrong.append(f"{name} is no time")
     if wrong:
         raise InputError(

@@ -262,12 +262,14 @@ def _users(
                 rng.random(len(user_attributes)),
                 limits.get(name, (-np.inf, np.inf)),
             )
-            table[name] = number if kind == "number" else _days_before(number, sampled.arrival)
+            table[name] = number if kind == "number" else _before(number, sampled.arrival, kind)
     return pd.DataFrame(table)
 
 
-def _days_before(days: np.ndarray, arrival: torch.Tensor) -> pd.Series:
-    ms = (arrival.numpy() // DAY_MS - np.nan_to_num(days).astype(np.int64)) * DAY_MS
+def _before(days: np.ndarray, arrival: torch.Tensor, kind: str) -> pd.Series:
+    """Return the dates `days` (n,) before users' first rows, or times at the same time of day."""
+    ms = arrival.numpy() - np.nan_to_num(days).astype(np.int64) * DAY_MS
+    ms = ms // DAY_MS * DAY_MS if kind == "date" else ms
     return pd.Series(pd.to_datetime(ms, unit="ms", utc=True).astype("datetime64[ms, UTC]")).where(
         np.isfinite(days)
     )

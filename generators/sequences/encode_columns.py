@@ -138,7 +138,7 @@ def _user_column(
         return coder.encode(column)
     return coder.encode(
         days_before(column, arrived)
-        if kind == "time"
+        if kind in ("date", "time")
         else column.to_numpy(dtype=np.float64, na_value=np.nan)
     )
 

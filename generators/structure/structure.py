@@ -26,15 +26,11 @@ from generators.structure.relations.constants import (
 from generators.structure.relations.dependency import Calendar, Dependency, Rate
 from generators.structure.relations.follow_up import FollowUp
 from generators.structure.relations.forms import (
-    DISTANCE,
     FACTOR,
     AsCategory,
     FoldedText,
-    HourDifference,
-    LocalDays,
     Multiple,
     Name,
-    TimeDifference,
 )
 from generators.structure.relations.formula import (
     Balance,
@@ -54,6 +50,13 @@ from generators.structure.relations.rows import (
     Lagged,
 )
 from generators.structure.relations.template import REST, Template
+from generators.structure.relations.times import (
+    DISTANCE,
+    HourDifference,
+    LocalDays,
+    TimeDifference,
+    TimeOfItem,
+)
 from generators.structure.relations.where import OfItem, Where
 from generators.structure.tables import Tables, is_number, numbers_of
 
@@ -88,6 +91,7 @@ AnyRelation = (
     | Where
     | TimeDifference
     | HourDifference
+    | TimeOfItem
     | LocalDays
     | Breach
     | Recurrence
@@ -165,7 +169,10 @@ class Structure:
             out.items = out.items.rename(columns={"category": unescaped(grouped)})
         if out.items is not None:
             made = {n for r in self.relations for n in r.uses_up()}
-            out.items = out.items[[n for n in out.items if n not in made]]
+            out.items = out.items[[n for n in out.items if n not in made]].copy(deep=False)
+            for of in [r for r in self.relations if isinstance(r, TimeOfItem)]:
+                if of.column in out.items:
+                    out.items[of.column] = of.times(out.items[of.column])
         roles = log.manifest.get("roles")
         if roles:
             roles = {n: r for n, r in roles.items() if not n.endswith(SUFFIX)}
@@ -179,6 +186,8 @@ class Structure:
         events = events[[*order, *(n for n in events if n not in self.columns)]].copy(deep=False)
         for name in order:
             kind, column = self.columns[name], events[name]
+            if kind in ("integer", "number") and not is_number(column):  # as 20260314
+                column = events[name] = pd.to_numeric(column.astype(object))
             if kind == "integer" and is_number(column) and column.notna().all():
                 events[name] = column.to_numpy(dtype=np.float64).round().astype(np.int64)
             elif kind == "flag" and not pd.api.types.is_bool_dtype(column):
@@ -187,6 +196,8 @@ class Structure:
             elif kind == "text" and is_number(column):
                 text = np.array([f"{v:.0f}" for v in numbers_of(column)], dtype=object)
                 events[name] = pd.Series(text, index=events.index).where(column.notna(), None)
+            elif kind == "time":
+                events[name] = column.astype("datetime64[ms, UTC]")
             if kind == "text" and not isinstance(events[name].dtype, pd.CategoricalDtype):
                 events[name] = events[name].astype(object).astype("category")
         return events

@@ -24,7 +24,7 @@ from generators.codec.parts import (
 from generators.codec.restore.limits import HIGHEST_PRICE, NANOSECONDS
 from generators.validation import Record
 
-KINDS = ("values", "number", "time")  # of columns of the users table
+KINDS = ("values", "number", "date", "time")  # of columns of the users table
 MOST_COUNTED = 1e9  # rows or sessions of a user
 
 
@@ -66,8 +66,8 @@ def read_users(codec: Codec, part: Record) -> Users:
             if attributes.texts(name) != classes:
                 attributes.fail(name, "does not number the rhythms of the clock")
             coders[name] = Values(classes)
-        elif kinds.get(name) in ("number", "time"):
-            low, high = _days(codec.clock) if kinds[name] == "time" else (-1e36, 1e36)
+        elif kinds.get(name) in ("number", "date", "time"):
+            low, high = _days(codec.clock) if kinds[name] in ("date", "time") else (-1e36, 1e36)
             coders[name] = Bins.from_json(attributes.record(name), low=low, high=high)
         else:
             coders[name] = Values(attributes.texts(name))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-import msgspec
 import numpy as np
 import pandas as pd
 
@@ -45,16 +44,10 @@ from generators.structure.finding.words import Words
 from generators.structure.relations.base import Relation
 from generators.structure.relations.constants import UserConstant
 from generators.structure.relations.dependency import UNITS, Calendar, Dependency, calendar
-from generators.structure.relations.forms import (
-    DATE,
-    DISTANCE,
-    HourDifference,
-    TimeDifference,
-)
 from generators.structure.relations.rows import Group
+from generators.structure.relations.times import DISTANCE
 from generators.structure.structure import Structure, in_order, kinds_of
 from generators.structure.tables import (
-    DAY_MS,
     Tables,
     codes_of,
     is_digits,
@@ -368,32 +361,3 @@ class _Finder(Words):
                     )
                 )
                 break
-
-    def times(self) -> None:
-        """Find times, whose distance from the row's time is what may follow from others."""
-        for name in list(self.free):
-            column = self.some.events[name]
-            values = pd.Series(column.dropna().unique(), dtype=object)
-            if is_time(column):
-                ms = pd.DatetimeIndex(column.dropna()).as_unit("ms").asi8
-                found = TimeDifference(column=name, days=bool((ms % DAY_MS == 0).all()))
-            elif not is_number(column) and values.astype(str).str.fullmatch(DATE).all():
-                if self.of_item(name):  # a date of the item, as of its release, is a text of it
-                    continue
-                found = TimeDifference(column=name, days=True, text=True)
-            else:
-                continue
-            same = evidence.within_groups(self.some, name, self.some.session)
-            if same.share == 1.0 and same.groups >= FEWEST_GROUPS and not found.of_row(self.some):
-                found = msgspec.structs.replace(found, of_session=True)
-            self.take(found)
-            for tables in (self.some, self.whole):
-                found.reduce(tables)
-            self.free.append(found.distance)
-        for name in [n for n in self.free if is_number(self.some.events[n])]:
-            hours = HourDifference(column=name)
-            if hours.differs(self.some):
-                self.take(hours)
-                for tables in (self.some, self.whole):
-                    hours.reduce(tables)
-                self.free.append(hours.distance)

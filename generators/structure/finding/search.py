@@ -14,8 +14,8 @@ from generators.structure.finding.campaigns import find_campaigns
 from generators.structure.finding.zones import find_zone
 from generators.structure.relations.base import Relation
 from generators.structure.relations.dependency import Dependency, keys_of
-from generators.structure.relations.forms import LocalDays
 from generators.structure.relations.offers import Campaigns
+from generators.structure.relations.times import LocalDays
 from generators.structure.structure import escaped
 from generators.structure.tables import Tables, codes_of, is_number, is_time
 

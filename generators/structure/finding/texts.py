@@ -1,13 +1,21 @@
-"""Find text with a long tail, and the words of it that enough users share."""
+"""Find text with a long tail, the words of it that enough users share, and dates in text."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from generators.structure.finding import evidence
 from generators.structure.relations.forms import FoldedText
 from generators.structure.tables import Tables, text_of
 
+# How a date, or a time, may be written in text; a number may be one as well, as 20260314.
+FORMATS = (
+    *("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y%m%d", "%d %b %Y"),
+    *("%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M"),
+    *("%Y-%m-%d %H:%M:%S", "%d.%m.%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S"),
+)
+FIRST_YEAR, LAST_YEAR = 1900, 2100  # of what is taken for a date
 FOLDED = 0.005  # share of the rows with rare values from which on they are folded
 
 
@@ -54,3 +62,38 @@ def _beginnings(
 def _kept(value: str, kept: set[str]) -> bool:
     words = value.split(" ")
     return any(" ".join(words[:n]) in kept for n in range(len(words), 0, -1))
+
+
+def find_format(column: pd.Series, time: np.ndarray | None = None) -> str | None:
+    """Return how the dates are written that a column of text, or of numbers, has in all rows.
+
+    None where it has anything else. Of two ways to read it (the third of April, or the fourth of
+    March) it is the one by which dates are nearer to the `time` (n,) ms of their rows.
+    """
+    texts = text_of(column)
+    values = texts.dropna().unique()
+    if len(values) == 0:
+        return None
+    found = {n: read for n in FORMATS if (read := _read(values, n)) is not None}
+    if len(found) < 2 or time is None:
+        return next(iter(found), None)
+    there = texts.notna().to_numpy()
+
+    def far(written: str) -> float:
+        ms = texts[there].map(found[written]).to_numpy(dtype=np.float64)
+        return float(np.abs(ms - time[there]).mean())
+
+    return min(found, key=far)
+
+
+def _read(values: np.ndarray, written: str) -> pd.Series | None:
+    """Return the ms of texts by text, None where one is not `written` so."""
+    if len(values[0]) != len(pd.Timestamp("2026-03-14 15:09").strftime(written)):
+        return None
+    stamps = pd.to_datetime(pd.Series(values, index=values), format=written, errors="coerce")
+    if stamps.isna().any() or (stamps.dt.strftime(written) != stamps.index).any():
+        return None
+    years = stamps.dt.year
+    if years.min() < FIRST_YEAR or years.max() > LAST_YEAR:
+        return None
+    return stamps.astype("datetime64[ms]").astype("int64")

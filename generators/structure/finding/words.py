@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import msgspec
 import pandas as pd
 
 from generators.structure.finding import evidence
-from generators.structure.finding.constants import FEWEST_KEYS, Constants
+from generators.structure.finding.constants import FEWEST_GROUPS, FEWEST_KEYS, Constants
 from generators.structure.finding.templates import find_template
-from generators.structure.finding.texts import find_folded
+from generators.structure.finding.texts import find_folded, find_format
 from generators.structure.relations.constants import UserDate
-from generators.structure.relations.forms import DATE, AsCategory
+from generators.structure.relations.forms import AsCategory
+from generators.structure.relations.times import HourDifference, TimeDifference, TimeOfItem
 from generators.structure.relations.where import OfItem
-from generators.structure.tables import codes_of, is_digits, is_number, is_time, text_of
+from generators.structure.tables import DAY_MS, codes_of, is_digits, is_number, is_time, text_of
 
 TEXT_IDS = ("user_id", "session_id", "order_id")  # ids that a text may contain
 LEAST_ALONE = 0.02  # share of the rows without an item that have a group of items
@@ -42,6 +44,42 @@ class Words(Constants):
                 for each in (self.some, self.whole):
                     each.events[found.left] = found.what_is_left(each)
                 self.free.append(found.left)
+
+    def times(self) -> None:
+        """Find times, whose distance from the row's time is what may follow from others."""
+        for name in list(self.free):
+            column = self.some.events[name]
+            if is_time(column):
+                ms = pd.DatetimeIndex(column.dropna()).as_unit("ms").asi8
+                found = TimeDifference(column=name, days=bool((ms % DAY_MS == 0).all()))
+            elif (written := find_format(column, self.some.time)) is not None:
+                found = TimeDifference(column=name, days="%H" not in written, format=written)
+            else:
+                continue
+            if self.of_item(name):  # as the time of its release: it is learnt with the items
+                if is_time(column):
+                    self.relations.append(TimeOfItem(column=name))
+                    for tables in (self.some, self.whole):
+                        self.relations[-1].reduce(tables)
+                continue
+            same = evidence.within_groups(self.some, name, self.some.session)
+            if same.share == 1.0 and same.groups >= FEWEST_GROUPS and not found.of_row(self.some):
+                found = msgspec.structs.replace(found, of_session=True)
+            self.take(found)
+            for tables in (self.some, self.whole):
+                found.reduce(tables)
+            self.free.append(found.distance)
+        self._hours()
+
+    def _hours(self) -> None:
+        """Find hours of users' clocks, whose distance from the row's hour is learnt."""
+        for name in [n for n in self.free if is_number(self.some.events[n])]:
+            hours = HourDifference(column=name)
+            if hours.differs(self.some):
+                self.take(hours)
+                for tables in (self.some, self.whole):
+                    hours.reduce(tables)
+                self.free.append(hours.distance)
 
     def groups_of_items(self) -> None:
         """Find the text that items decide and rows without an item have, too."""
@@ -91,8 +129,9 @@ class Words(Constants):
             column = self.whole.users[name].dropna()
             if name in self.declared or name in self.whole.events or is_number(column):
                 continue
-            if len(column) and not is_time(column) and column.astype(str).str.fullmatch(DATE).all():
-                self.relations.append(UserDate(column=name))
+            written = None if is_time(column) else find_format(column)
+            if written is not None and "%H" not in written:
+                self.relations.append(UserDate(column=name, format=written))
 
     def texts(self) -> None:
         """Find text with a long tail."""

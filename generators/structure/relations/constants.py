@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from generators.structure.relations.base import Decimals, Finite, Presence, Quantiles, Relation
-from generators.structure.relations.forms import names_of, times_of
+from generators.structure.relations.forms import names_of
+from generators.structure.relations.times import ISO, times_of
 from generators.structure.tables import Tables, filled, first_rows, is_number, numbers_of
 
 
@@ -54,7 +55,12 @@ class UserDate(Relation, frozen=True, tag="date of a user", tag_field="kind"):
     """`column` of users is a date in text, like 2026-03-14: it is learnt as a time.
 
     So it keeps its distance from the user's first row.
+
+    Attributes:
+        format: how it is written.
     """
+
+    format: str = ISO
 
     def learnt_of_users(self) -> tuple[str, ...]:
         """See Relation."""
@@ -63,14 +69,16 @@ class UserDate(Relation, frozen=True, tag="date of a user", tag_field="kind"):
     def reduce(self, tables: Tables) -> None:
         """See Relation."""
         if tables.users is not None and self.column in tables.users:
-            ms = pd.Series(times_of(tables.users[self.column]), index=tables.users.index)
+            ms = pd.Series(
+                times_of(tables.users[self.column], self.format), index=tables.users.index
+            )
             tables.users[self.column] = pd.to_datetime(ms, unit="ms", utc=True)
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""
         if tables.users is not None and self.column in tables.users:
             date = tables.users[self.column]
-            tables.users[self.column] = date.dt.strftime("%Y-%m-%d").where(date.notna(), None)
+            tables.users[self.column] = date.dt.strftime(self.format).where(date.notna(), None)
 
     def sentence(self) -> str:
         """See Relation."""
