@@ -202,13 +202,8 @@ def rest_codes(
                 else np.zeros(len(user), dtype=np.int64)
             )
         elif name == "price":
-            ratio, plain = split_price(
-                codec.price_on(item, time),
-                events["price"].to_numpy(dtype=np.float64, na_value=np.nan),
-            )
-            code = codec.bins["price_ratio"].encode(ratio)
-            as_is = codec.bins["price"].encode(plain)
-            columns.append(np.where(as_is > 0, as_is + codec.bins["price_ratio"].size - 1, code))
+            paid = events["price"].to_numpy(dtype=np.float64, na_value=np.nan)
+            columns.append(_price_codes(codec, codec.price_on(item, time), paid))
         elif name.startswith("label:"):
             columns.append(
                 label_codes(log, codec, name.removeprefix("label:"), events["event_id"].to_numpy())
@@ -218,6 +213,18 @@ def rest_codes(
                 codec.bins[name].encode(events[name].to_numpy(dtype=np.float64, na_value=np.nan))
             )
     return np.stack(columns, 1) if columns else np.zeros((len(user), 0), dtype=np.int64)
+
+
+def _price_codes(codec: Codec, base: np.ndarray, paid: np.ndarray) -> np.ndarray:
+    """Return the codes of prices (n,), by the items' own: of ratios, then of prices as they are.
+
+    What few rows pay and has no code, as nothing, is the item's own price, and not missing.
+    """
+    ratio, plain = split_price(base, paid)
+    related, as_is = codec.bins["price_ratio"].encode(ratio), codec.bins["price"].encode(plain)
+    code = np.where(as_is > 0, as_is + codec.bins["price_ratio"].size - 1, related)
+    own = codec.bins["price_ratio"].encode(np.zeros(1))[0]
+    return np.where((code == 0) & np.isfinite(paid) & (base > 0), own, code)
 
 
 def _relation(column: pd.Series, user: np.ndarray, shared: set[str]) -> np.ndarray:

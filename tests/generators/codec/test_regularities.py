@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fixtures.shop_logs import shop_log
 
 import generators
 from eventlog import EventLog
@@ -275,3 +276,15 @@ def test_what_is_typical_of_an_item_is_what_sets_it_apart() -> None:
     code[:30], code[100:140], code[200:205] = 5, 7, 9
     assert typical_codes(item, code, 6).tolist() == [0, 5, 7, 1, 0, 0]
     assert typical_codes(item[:0], code[:0], 2).tolist() == [0, 0]
+
+
+def test_a_gift_is_no_missing_price() -> None:
+    """What three rows paid nothing for had no code, and was missing in as many rows of a sample."""
+    log = shop_log(users=80, rows=20, seed=3)
+    bought = log.events["price"].notna()
+    log.events.loc[log.events.index[bought][:3], "price"] = 0.0
+    twin = generators.fit(log, model="markov", seed=1).sample(300, seed=2)
+    without = log.events.loc[~bought, "event"].astype(str).unique()
+    priced = ~twin.events["event"].astype(str).isin(set(without))
+    assert priced.sum() > 500
+    assert twin.events.loc[priced, "price"].notna().all()
