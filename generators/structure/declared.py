@@ -5,11 +5,15 @@ reads it. A declared relation replaces what would be found for its column::
 
     free = ["rank"]          # columns that are learnt as they are
     find = true              # look for more
+    public = true            # nothing here comes from the users' rows
 
     [[relation]]
     kind = "formula"
     column = "total"
     product = ["price", "quantity"]
+
+A file that was found in a log says `public = false`: it holds values of the log, and a fit under a
+privacy budget refuses it until a person says otherwise.
 
 Of SDV's metadata.json it is read which numbers are names (sdtype "categorical" or "id").
 """
@@ -40,6 +44,7 @@ class Declared(Settings, frozen=True):
     relation: list[AnyRelation] = msgspec.field(default_factory=list)
     free: list[str] = msgspec.field(default_factory=list)  # columns that are learnt as they are
     find: bool = True  # look for more?
+    public: bool = True  # does nothing in it come from the users' rows?
 
 
 def read_declared(path: Path | str, log: EventLog) -> Declared:
@@ -88,8 +93,13 @@ def _of_sdv(data: Any, path: Path | str, log: EventLog) -> Declared:
 
 def as_toml(structure: Structure) -> str:
     """Return the text of a file that declares `structure`, with a sentence before each relation."""
-    head = "# What is determined in the log. Edit it, then: fit LOG --structure FILE"
-    parts = [head, "find = true", "free = []"]
+    parts = [
+        "# What is determined in the log. Edit it, then: fit LOG --structure FILE",
+        "find = true",
+        "free = []",
+        "# It holds values of the log, and a budget refuses it: say true if you knew them before.",
+        "public = false",
+    ]
     for relation in structure.relations:
         data = msgspec.to_builtins(relation)
         parts += ["", f"# {relation.sentence()}", "[[relation]]"]

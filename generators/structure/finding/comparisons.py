@@ -135,7 +135,9 @@ def find_bands(
         np.maximum.at(high, code[there], of[there])
         order = np.argsort(low)
         low, high = low[order], high[order]
-        if (high[:-1] >= low[1:]).any() or not _many(of[there], low[1:]):
+        # with a band for nearly each of its values the number would be another name for the column
+        few = len(np.unique(of[there])) < VALUES_OF_BAND * bands
+        if few or (high[:-1] >= low[1:]).any():
             continue
         kind, first = (float, events) if is_number(events) else (str, text_of(events))
         names = [kind(first.to_numpy()[np.flatnonzero(code == k)[0]]) for k in order]
@@ -147,9 +149,3 @@ def find_bands(
             present=find_presence(tables, column, np.isfinite(of)),
         )
     return None
-
-
-def _many(of: np.ndarray, begins: np.ndarray) -> bool:
-    """Are there several numbers in bands on average, and not a band for nearly each of them?"""
-    values = np.unique(of)
-    return len(values) >= VALUES_OF_BAND * (len(begins) + 1)

@@ -68,7 +68,7 @@ def find_structure(
     """
     declared = declared or Declared()
     if not declared.find:
-        return declared_structure(log, declared)
+        return _ordered(log, declared.relation)
     finder = _Finder(log, min_users, np.random.default_rng(seed), declared)
     finder.find()
     events = [] if "event" in finder.declared else candidates(finder.whole)
@@ -79,7 +79,16 @@ def find_structure(
 
 
 def declared_structure(log: EventLog, declared: Declared) -> Structure:
-    """Return what is declared, and nothing that is found: it is a function of no user's rows."""
+    """Return what is declared, and nothing that is found: it is a function of no user's rows.
+
+    Raises InputError where it says that it was found in the log, and of values that contradict.
+    """
+    if not declared.public:
+        raise InputError(
+            "The structure file was found in the log and holds values of it (public = false), for "
+            "which no budget is paid. Set public = true if you knew all of it without the log, or "
+            "remove what you did not."
+        )
     return _ordered(log, declared.relation)
 
 

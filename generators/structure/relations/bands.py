@@ -28,8 +28,6 @@ class Bands(Relation, frozen=True, tag="bands", tag_field="kind"):
     values: list[str | Finite]
     present: Presence = msgspec.field(default_factory=Presence)
 
-    learnt = True
-
     def __post_init__(self) -> None:
         """Raise ValueError where edges do not rise, or there is not a value for each band."""
         if np.any(np.diff(self.edges) <= 0) or len(self.values) != len(self.edges) + 1:

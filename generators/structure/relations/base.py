@@ -7,7 +7,7 @@ written to a file, declared in one, and checked, all in the same way.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -32,9 +32,6 @@ class Relation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     column: str
     exceptions: Share = 0.0
-
-    # Does it hold values of the log? Under a privacy budget it then cannot be used.
-    learnt: ClassVar[bool] = False
 
     def reads(self) -> tuple[str, ...]:
         """Return the columns of events from which `restore` derives the column."""

@@ -96,8 +96,6 @@ class UserLevel(Relation, frozen=True, tag="level of a user", tag_field="kind"):
     decimals: Decimals = 6
     present: Presence = msgspec.field(default_factory=Presence)
 
-    learnt = True
-
     def learnt_of_users(self) -> tuple[str, ...]:
         """See Relation."""
         return (self.column,)

@@ -29,8 +29,6 @@ class Dependency(Relation, frozen=True, tag="dependency", tag_field="kind"):
     second: str | None = None
     present: Presence = msgspec.field(default_factory=Presence)
 
-    learnt = True
-
     def reads(self) -> tuple[str, ...]:
         """See Relation."""
         return (self.key,) if self.second is None else (self.key, self.second)
@@ -108,8 +106,6 @@ class Calendar(Relation, frozen=True, tag="calendar", tag_field="kind"):
     unit: Unit
     values: ValueOf
     present: Presence = msgspec.field(default_factory=Presence)
-
-    learnt = True
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""

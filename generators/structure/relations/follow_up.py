@@ -47,8 +47,6 @@ class FollowUp(Relation, frozen=True, tag="follow-up", tag_field="kind"):
     values: list[list[str | Finite | None]] = msgspec.field(default_factory=list)
     shares: list[Share] = msgspec.field(default_factory=list)
 
-    learnt = True
-
     def __post_init__(self) -> None:
         """Raise ValueError where values and shares are not those of the columns drawn."""
         wide = {len(values) for values in self.values} | {len(self.drawn)}

@@ -29,8 +29,6 @@ class Multiple(Relation, frozen=True, tag="multiple", tag_field="kind"):
     factors: Annotated[list[Finite], msgspec.Meta(min_length=1)]
     decimals: Decimals = 2
 
-    learnt = True
-
     @property
     def factor(self) -> str:
         """Name of the column that holds the factor."""
@@ -156,8 +154,6 @@ class FoldedText(Relation, frozen=True, tag="folded text", tag_field="kind"):
 
     kept: list[str]
     folded: Share
-
-    learnt = True
 
     def reduce(self, tables: Tables) -> None:
         """See Relation."""

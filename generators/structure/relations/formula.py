@@ -310,8 +310,6 @@ class RunningNumber(Relation, frozen=True, tag="running number", tag_field="kind
     first: Annotated[float, msgspec.Meta(ge=1, le=1e30)]
     steps: Quantiles
 
-    learnt = True
-
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""
         n = len(tables.events)

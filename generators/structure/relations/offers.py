@@ -61,8 +61,6 @@ class Campaigns(Relation, frozen=True, tag="campaigns", tag_field="kind"):
     of_offer: list[str]
     without: list[Unoffered]
 
-    learnt = True
-
     def __post_init__(self) -> None:
         named = {*self.own_columns(), *self.of_visit, *self.of_order} & OWN
         if named:

@@ -50,8 +50,6 @@ class Recurrence(Relation, frozen=True, tag="recurrence", tag_field="kind"):
     again: Share
     months: bool = False
 
-    learnt = True
-
     def reads(self) -> tuple[str, ...]:
         """See Relation."""
         return ("item_id",) if self.of_item else ()

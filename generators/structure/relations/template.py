@@ -26,8 +26,6 @@ class Template(Relation, frozen=True, tag="template", tag_field="kind"):
     rest: dict[str, list[str]] = msgspec.field(default_factory=dict)
     present: Presence = msgspec.field(default_factory=Presence)
 
-    learnt = True
-
     def __post_init__(self) -> None:
         """Raise ValueError where a pattern does not begin and end with text."""
         if any(len(pieces) % 2 == 0 for pieces in self.patterns.values()):

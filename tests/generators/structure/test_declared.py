@@ -70,6 +70,17 @@ def test_under_a_budget_only_what_is_declared_is_derived(log: EventLog, tmp_path
     assert np.abs(off).max() < 0.0051
 
 
+def test_a_budget_refuses_what_was_found_in_the_log(log: EventLog, tmp_path: Path) -> None:
+    """Nothing is paid for the values in it; a person may say that they knew them before."""
+    path = tmp_path / "found.toml"
+    path.write_text(as_toml(find_structure(log, min_users=5)))
+    with pytest.raises(InputError, match="public = false") as error:
+        generators.fit(log, model="markov", epsilon=40.0, structure=path, seed=1)
+    assert "\n" not in str(error.value)
+    path.write_text(path.read_text().replace("public = false", "public = true"))
+    assert read_declared(path, log).public
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
