@@ -55,9 +55,7 @@ def read_declared(path: Path | str, log: EventLog) -> Declared:
     if Path(path).suffix == ".json":
         return _of_sdv(read_json(Path(path)), path, log)
     declared = convert(Declared, read_toml(path, "structure"), where=f"structure {path}")
-    made = {r.column for r in declared.relation} | {
-        r.factor for r in declared.relation if hasattr(r, "factor")
-    }
+    made = {n for r in declared.relation for n in (r.column, *r.uses_up())}
     for relation in declared.relation:
         columns = () if isinstance(relation, Breach) else (relation.column, *relation.needs())
         for name in columns:

@@ -241,14 +241,14 @@ class Balance(Relation, frozen=True, tag="balance", tag_field="kind"):
     spent; a level rises where a game is won.
 
     Attributes:
-        start: of each user, before the first row; None = a user's own, learnt as a column of users.
         parts: of events; others add nothing.
+        start: of each user, before the first row; None = a user's own, learnt as a column of users.
         least: below which no balance falls: users who would fall below it have a higher start,
             where that is their own.
     """
 
-    start: Finite | None
     parts: dict[str, Part]
+    start: Finite | None = None
     least: Finite | None = None
     decimals: Decimals = 0
     present: Presence = msgspec.field(default_factory=Presence)
