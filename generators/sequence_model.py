@@ -62,7 +62,7 @@ from generators.structure.declared import Declared, read_declared
 from generators.structure.finding.breaches import carts_end
 from generators.structure.finding.finder import declared_structure, find_structure
 from generators.structure.structure import Structure
-from generators.structure.tables import Tables
+from generators.structure.tables import Past, Tables
 
 ASSUMED_PUBLIC = [
     "names and types of columns",
@@ -269,10 +269,10 @@ class SequenceGenerator(Generator):
             WorkError: no user comes back.
         """
         seed = check_seed(seed)
-        reduced = self.codec_.structure.reduce(log.ordered())
+        before = self.codec_.structure.past_of(log.ordered())
         past = prefix_of(
             self.codec_,
-            reduced,
+            before,
             days=days,
             sample=lambda users: self.sample(users, seed=seed),
             rng=np.random.default_rng([seed, 12]),
@@ -292,7 +292,7 @@ class SequenceGenerator(Generator):
             "continued_days": days,
             "privacy": continued_statement(self.privacy),
         }
-        return self._log(past.codec, sampled, seed, facts, past.users, reduced)
+        return self._log(past.codec, sampled, seed, facts, past.users, before)
 
     def _rows(self, users: int, accept: UserFilter | None, generator: torch.Generator) -> Sampled:
         with one_thread():
@@ -331,7 +331,7 @@ class SequenceGenerator(Generator):
         seed: int,
         facts: dict[str, Any],
         names: np.ndarray | None = None,
-        past: EventLog | None = None,
+        past: Past | None = None,
     ) -> EventLog:
         limits = limits_of(codec, facts.get("where", {}))
         log = decode(codec, sampled, seed=seed, names=names, limits=limits)

@@ -12,7 +12,6 @@ import torch
 
 from eventlog import EventLog
 from eventlog._runtime.errors import InputError
-from eventlog.log import to_ms
 from generators.codec.clock import DAY_MS
 from generators.codec.codec import SESSION_LABEL, Codec
 from generators.codec.coders import Bins
@@ -26,6 +25,7 @@ from generators.codec.parts import (
 )
 from generators.sampling.continuation import Plan, plan
 from generators.sequences.encode import EncodedSequences, encode
+from generators.structure.tables import Past
 
 MOST_DAYS = 36_500
 CONTINUED = (
@@ -70,17 +70,18 @@ def continued_statement(model: Mapping[str, Any]) -> dict[str, Any]:
 
 def prefix_of(
     codec: Codec,
-    log: EventLog,
+    before: Past,
     *,
     days: float,
     sample: Callable[[int], EventLog],
     rng: np.random.Generator,
 ) -> Prefix:
-    """Return `log` as the past of users who are continued for `days`.
+    """Return what is known of users `before` they are continued for `days`.
 
-    For `sample` see continuation.plan. Raises InputError where `log` has no rows that the codec
+    For `sample` see continuation.plan. Raises InputError where their log has no rows that the codec
     knows, or lacks a column that it needs.
     """
+    log, now = before.log, before.end
     if not 0 < days <= MOST_DAYS or len(log) == 0:
         raise InputError(
             f"Continuing needs users with events and more than 0, at most {MOST_DAYS:,} days; "
@@ -90,7 +91,6 @@ def prefix_of(
     _check_columns(codec, log)
     span = codec.clock.end_ms - codec.clock.start_ms
     log = log.ordered()
-    now = to_ms(log.span[1])
     known = log.events[codec.events.encode(log.events["event"]) > 0]
     if len(known) == 0:
         raise InputError(

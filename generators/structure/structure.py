@@ -58,7 +58,7 @@ from generators.structure.relations.times import (
     TimeOfItem,
 )
 from generators.structure.relations.where import OfItem, Where
-from generators.structure.tables import Tables, is_number, numbers_of
+from generators.structure.tables import Past, Tables, is_number, numbers_of
 
 ESCAPE = "column:"  # before the name of a team's column that is a name of the generators' own
 AnyRelation = (
@@ -128,11 +128,18 @@ class Structure:
             out.manifest = {**log.manifest, "roles": roles}
         return out
 
+    def past_of(self, log: EventLog) -> Past:
+        """Return `log` as the past of users who are continued."""
+        if len(log) == 0:
+            return Past(log, 0)
+        ends = pd.DataFrame({"time": [Tables.of(log).time.max()]})
+        return Past(self.reduce(log), int(self._with_times(ends, LocalDays.local)["time"].iloc[0]))
+
     def restore(
         self,
         log: EventLog,
         rng: np.random.Generator,
-        past: EventLog | None = None,
+        past: Past | None = None,
         offers: pd.DataFrame | None = None,
     ) -> EventLog:
         """Return the sample `log` with all that is determined.
@@ -140,12 +147,13 @@ class Structure:
         Args:
             log: a sample of what was learnt.
             rng: of exceptions and noise.
-            past: the reduced log of the users who are continued; their sums go on.
+            past: of the users who are continued; their sums go on.
             offers: the offers of campaigns to these users, as `offers_in` returns them.
         """
         tables = Tables.of(log)
         if past is not None:
-            tables = _joined(tables, Tables.of(past))
+            tables = _joined(tables, Tables.of(past.log))
+            tables.past_end = past.end
         if offers is not None:
             tables.offers = self._with_times(offers, LocalDays.utc)
         for relation in self.relations:

@@ -18,6 +18,17 @@ DAY_MS = 86_400_000
 STEPS_MS = (DAY_MS, 3_600_000, 60_000, 1_000, 1)
 
 
+@dataclass(frozen=True)
+class Past:
+    """The reduced log of users who are continued, and the end of the whole log in ms.
+
+    What is taken out of the one may lie after all of its rows.
+    """
+
+    log: EventLog
+    end: int
+
+
 @dataclass
 class Tables:
     """Events (in the order of their users and times) and users of a log, which may be changed."""
@@ -27,6 +38,7 @@ class Tables:
     roles: dict[str, str]  # event -> role
     # offers of campaigns: `user_id`, `time` (ms), `campaign` (its number), `treated` (0 or 1)
     offers: pd.DataFrame | None = None
+    past_end: int = 0  # ms: the end of a log that is continued; 0 = there is none
 
     @classmethod
     def of(cls, log: EventLog) -> Tables:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from generators.structure.relations.base import Quantiles, Relation, Share
-from generators.structure.relations.campaigns import INSERTED, PAST, Time, count_until
+from generators.structure.relations.campaigns import INSERTED, Time, count_until
 from generators.structure.relations.offers import insert
 from generators.structure.tables import DAY_MS, Tables, codes_of, first_rows, step_ms
 
@@ -63,7 +63,7 @@ class Recurrence(Relation, frozen=True, tag="recurrence", tag_field="kind"):
             tables.keep_rows(kept)
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
-        """Put the sessions that follow into a sample."""
+        """Put the sessions that follow into a sample; of users who go on, those after the past."""
         found = occurrences_of(tables, self.event, of_item=self.of_item)
         if not len(found.row):
             return
@@ -84,6 +84,8 @@ class Recurrence(Relation, frozen=True, tag="recurrence", tag_field="kind"):
             source, time = source[on], time[on]
         if drawn:
             source, time = (np.concatenate(part) for part in zip(*drawn, strict=True))
+            after = time > tables.past_end  # the log has what came before
+            source, time = source[after], time[after]
             insert(tables, self._rows(tables, found, source, time))
 
     def _rows(
@@ -190,7 +192,6 @@ def occurrences_of(tables: Tables, event: str, *, of_item: bool) -> Occurrences:
     """Return where an event occurs in the rows of a log or a sample."""
     visit, about = tables.visit, about_of(tables, of_item=of_item)
     rows = np.flatnonzero((tables.event == event) & (about >= 0))
-    rows = rows[tables.events["event_id"].to_numpy()[rows] != PAST]
     pair = visit[rows] * (int(about.max(initial=0)) + 1) + about[rows]
     rows = rows[first_rows(pair)]
     owner = tables.user * (int(about.max(initial=0)) + 1) + about

@@ -72,6 +72,20 @@ def test_what_a_user_has_once_comes_once(log: EventLog, twin: EventLog) -> None:
     assert times["twin"].mean() > 0.95 * times["log"].mean()
 
 
+def test_a_salary_goes_on_where_a_log_is_continued(log: EventLog) -> None:
+    """What followed from a row of the past was left out."""
+    model = generators.fit(log, model="markov", seed=1)
+    later = model.continue_log(log, days=40, seed=3).events
+    salary = later[later["event"] == "salary"].astype({"user_id": str})
+    assert salary["user_id"].nunique() > 0.9 * later["user_id"].nunique()
+    last = log.events[log.events["event"] == "salary"].astype({"user_id": str})
+    usual = last.drop_duplicates("user_id").set_index("user_id")["amount"]
+    assert (salary["amount"] == salary["user_id"].map(usual)).mean() > 0.99
+    assert salary["timestamp"].min() > log.events["timestamp"].max()
+    per_user = salary["user_id"].value_counts()
+    assert per_user.max() <= 2  # in 40 days
+
+
 def test_a_budget_learns_no_event_that_comes_once(log: EventLog) -> None:
     model = generators.fit(log, model="markov", seed=1, epsilon=5.0, delta=1e-5)
     assert not model.codec_.rules.once  # type: ignore[attr-defined]
