@@ -217,7 +217,7 @@ class _Finder(Words):
                     continue
                 if of_item and not (is_number(column) or is_digits(column)):
                     continue
-                if not of_item and (self.of_item(name) or self._of_session(name, key)):
+                if not of_item and self.of_item(name):
                     continue
                 found = evidence.determined(code[key], code[name], tables.user)
                 if (
@@ -226,8 +226,8 @@ class _Finder(Words):
                     or (code[key][code[name] >= 0] >= 0).mean() < evidence.DETERMINED
                 ):
                     continue
-                if not self.follows_from(name, key, found.share):
-                    continue
+                if of_item or not self._of_session(name, key):
+                    self.follows_from(name, key, found.share)
 
     def _of_session(self, name: str, key: str) -> bool:
         """Is text the same in all rows of a session, and its key not?

@@ -26,10 +26,9 @@ class Presences(Search):
     def presences(self) -> None:
         """Find what decides which rows have a column that only some rows of an event have."""
         tables, operands = self.some, [n for n in self.operands() if n != "event"]
-        drawn = {
-            r.column: r for r in self.relations if _is_drawn(r) and r.column not in self.declared
-        }
-        learnt = [r.column for r in self.relations if isinstance(r, FoldedText | Name)]
+        found_here = [r for r in self.relations if r.column not in self.declared]
+        drawn = {r.column: r for r in found_here if _is_drawn(r)}
+        learnt = [r.column for r in found_here if isinstance(r, FoldedText | Name)]
         for name in [n for n in (*drawn, *self.free, *learnt) if n in tables.events]:
             others = [n for n in self.before(name, operands) if n != name]
             found = find_deciding(tables, name, others, self.min_users)

@@ -48,9 +48,10 @@ class Where(Relation, frozen=True, tag="where", tag_field="kind"):
 
     def _alike(self, tables: Tables) -> np.ndarray:
         """Return a code of the rows whose values are drawn from each other's, (n,)."""
-        if self.own or self.present.by is None:
-            return tables.user if self.own else np.zeros(len(tables.user), dtype=np.int64)
-        return codes_of(tables.events[self.present.by])
+        if self.own:
+            return tables.user
+        by = self.present.by
+        return np.zeros_like(tables.user) if by is None else codes_of(tables.events[by])
 
     def sentence(self) -> str:
         """See Relation."""
