@@ -48,7 +48,7 @@ def examine(
     rng = np.random.default_rng(seed)
     members, control = fitted.sample(USERS, rng), control.sample(USERS, rng)
     whole = whole_histories(members, synthetic, control)
-    runs = exposed_runs(members, synthetic, control, RUN, near=True)
+    runs = exposed_runs(fitted, members, synthetic, control, RUN, near=True)
     known = [a for a in membership(members, synthetic, control, rng=rng) if a.name.endswith("auc")]
     copied = worst([near_copies(members, synthetic, control), whole, runs])
     member = worst(known)

@@ -16,6 +16,7 @@ from generators.evaluation.attacks.common import Attack, Rate, wilson
 from generators.evaluation.attacks.profiles import CANDIDATES, Profiles, nearest, profiles
 
 GUESSES = 1_000  # predicates for singling out
+TRIES, MOST_TRIES = 4 * GUESSES, 16 * GUESSES  # predicates drawn at a time, and in all
 PREDICATE_COLUMNS = 3
 TARGETS = 2_000  # users attacked in each group, for linkage and inference
 SECRETS = 6  # attributes guessed
@@ -41,8 +42,7 @@ def singling_out(
     held = profiles(control) if control is not None else None
     size = min(len(p) for p in (real, held) if p is not None)
     real, held = real.sample(size, rng), held.sample(size, rng) if held is not None else None
-    predicates = _predicates(made, 4 * GUESSES, rng)
-    guesses = _first_different(predicates, _matches(predicates, made) == 1, GUESSES)
+    guesses = _true_of_one(made, rng)
     naive = _predicates(made, GUESSES, rng, sensible=False)
     return Attack.from_rates(
         "singling_out",
@@ -60,6 +60,10 @@ class _Predicates:
     column: np.ndarray  # (n, PREDICATE_COLUMNS) int64
     value: np.ndarray  # (n, PREDICATE_COLUMNS) float64
     side: np.ndarray  # (n, PREDICATE_COLUMNS) int8: 1 at least, -1 at most, 0 equal
+
+    def take(self, at: np.ndarray) -> _Predicates:
+        """Return the predicates at positions `at`."""
+        return _Predicates(self.column[at], self.value[at], self.side[at])
 
 
 def _predicates(
@@ -81,16 +85,32 @@ def _predicates(
     return _Predicates(column, value, side.astype(np.int8))
 
 
-def _first_different(predicates: _Predicates, mask: np.ndarray, n: int) -> _Predicates:
-    """Return the first `n` different predicates where `mask` holds, in any order of columns."""
-    order = np.argsort(predicates.column, axis=1)
-    value = np.nan_to_num(predicates.value, nan=MISSING_KEY)
-    parts = [
-        np.take_along_axis(x, order, axis=1) for x in (predicates.column, value, predicates.side)
-    ]
-    first = np.unique(np.concatenate(parts, axis=1), axis=0, return_index=True)[1]
-    at = np.sort(first[mask[first]])[:n]
-    return _Predicates(predicates.column[at], predicates.value[at], predicates.side[at])
+def _true_of_one(made: Profiles, rng: np.random.Generator) -> _Predicates:
+    """Return up to GUESSES different predicates, each true of exactly one of the users.
+
+    Where users have few columns most statements are true of many of them; more are drawn then.
+    """
+    found: list[_Predicates] = []
+    for _ in range(0, MOST_TRIES, TRIES):
+        drawn = _predicates(made, TRIES, rng)
+        found.append(drawn.take(np.flatnonzero(_matches(drawn, made) == 1)))
+        guesses = _different(found)
+        if len(guesses.column) >= GUESSES:
+            break
+    return guesses.take(np.arange(min(len(guesses.column), GUESSES)))
+
+
+def _different(found: list[_Predicates]) -> _Predicates:
+    """Return all predicates, each once, whatever the order of its columns, as they were found."""
+    every = _Predicates(
+        *(np.concatenate([getattr(p, part) for p in found]) for part in ("column", "value", "side"))
+    )
+    order = np.argsort(every.column, axis=1)
+    value = np.nan_to_num(every.value, nan=MISSING_KEY)
+    parts = [np.take_along_axis(x, order, axis=1) for x in (every.column, value, every.side)]
+    return every.take(
+        np.sort(np.unique(np.concatenate(parts, axis=1), axis=0, return_index=True)[1])
+    )
 
 
 def _matches(predicates: _Predicates, people: Profiles) -> np.ndarray:

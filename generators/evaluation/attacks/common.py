@@ -11,7 +11,7 @@ Example::
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 from typing import Literal
 
 import numpy as np
@@ -110,17 +110,31 @@ def clopper_pearson_low(successes: int, n: int, *, confidence: float = 0.95) -> 
 def residual(attack: Rate, control: Rate) -> tuple[float, float, float]:
     """Return the excess risk (attack - control) / (1 - control) as (value, low, high) in 0..1.
 
-    Definition, estimates (the middles of Wilson intervals) and error propagation (of their
-    half-widths) are those of anonymeter (Giomi et al. 2023, doi:10.56553/popets-2023-0055).
+    The risk and its estimate (from the middles of Wilson intervals) are those of anonymeter (Giomi
+    et al. 2023, doi:10.56553/popets-2023-0055). The interval is not: the risk is 1 - q, where q is
+    the ratio of the two shares of failures, and it is 1 less Donner and Zou's interval of q (2012,
+    doi:10.1177/0962280210383202) from those of the two shares. Propagated errors, which anonymeter
+    takes, miss the risk more often than they say where the attack fails on few users of either
+    group.
     """
-    a, c = (attack.low + attack.high) / 2, (control.low + control.high) / 2
-    error_a, error_c = (attack.high - attack.low) / 2, (control.high - control.low) / 2
-    if c >= 1.0:
-        return 0.0, 0.0, 1.0
-    value = (a - c) / (1 - c)
-    error = sqrt((error_a / (1 - c)) ** 2 + (error_c * (a - 1) / (1 - c) ** 2) ** 2)
-    low, mid, high = (float(np.clip(x, 0.0, 1.0)) for x in (value - error, value, value + error))
-    return mid, low, high
+    failed, expected = (Rate(1 - r.value, 1 - r.high, 1 - r.low, r.n) for r in (attack, control))
+    low, high = (float(np.clip(1 - q, 0.0, 1.0)) for q in reversed(_ratio(failed, expected)))
+    middle = (expected.low + expected.high) / 2
+    value = 1 - (failed.low + failed.high) / 2 / middle if middle > 0 else 0.0
+    return float(np.clip(value, low, high)), low, high
+
+
+def _ratio(one: Rate, two: Rate) -> tuple[float, float]:
+    """Return the interval of the ratio of two independent shares, `one` / `two`, in 0..inf.
+
+    Its ends are the ratios q for which an end of the interval of one - q * two is 0.
+    """
+    product = one.value * two.value
+    down = two.high * (2 * two.value - two.high), one.low * (2 * one.value - one.low)
+    up = two.low * (2 * two.value - two.low), one.high * (2 * one.value - one.high)
+    below = product + sqrt(max(product**2 - down[0] * down[1], 0.0))
+    above = product + sqrt(max(product**2 - up[0] * up[1], 0.0))
+    return down[1] / below if below > 0 else 0.0, above / up[0] if up[0] > 0 else inf
 
 
 def auc(positive: np.ndarray, negative: np.ndarray) -> Rate:

@@ -73,8 +73,8 @@ def _features(users: AlignedLog, synthetic: AlignedLog, reference: AlignedLog) -
     out: list[np.ndarray] = []
     for log in (synthetic, reference):
         for length in RUNS:
-            code, user = windows(users, length, varied=False)
-            seen = np.isin(code, windows(log, length, varied=False)[0])
+            code, user = windows(users, length, coarse=True)
+            seen = np.isin(code, windows(log, length, coarse=True)[0])
             runs = np.bincount(user, minlength=users.n_users)
             out.append(np.bincount(user[seen], minlength=users.n_users) / np.maximum(runs, 1))
         out += [surprise(users, log) / users.lengths, distance_to_closest(users, log)]

@@ -20,6 +20,7 @@ Tokens = Callable[[AlignedLog], tuple[np.ndarray, np.ndarray]]
 ROW_SALT = 7  # of the hash of a single row
 BLOCK = 256  # users compared at a time: bounds the memory of the product
 GAP_SIZES = 32
+LONGEST = 1 << 40  # s, above any gap
 
 _BASE = 0xD6E8FEB86659FD93  # odd, so that multiplication by it is invertible modulo 2^64
 _BLIND = np.uint64(0x9E3779B97F4A7C15)
@@ -160,22 +161,23 @@ def _pairs(log: AlignedLog, name: str, width: int) -> tuple[np.ndarray, np.ndarr
 
 
 def windows(
-    log: AlignedLog, length: int, *, near: bool = False, varied: bool = True
+    log: AlignedLog, length: int, *, near: bool = False, coarse: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the hash (m,) uint64 of each run of `length` rows of one user, and its user (m,).
 
-    A row is its event and item, or in a log without items its event and the size of the gap before
-    it. With `near` each run has `length` hashes, each ignoring one of its rows: two runs share one
-    of them where at most one row differs. With `varied` a run counts only where it has at least
-    half as many different items as rows.
+    A row is its event and item, or in a log without items its event and the gap before it in whole
+    seconds. A run counts only where it has at least half as many different items (or rows, without
+    items) as rows. With `near` each run has `length` hashes, each ignoring one of its rows: two
+    runs share one of them where at most one row differs. With `coarse` any run counts, and gaps are
+    compared by their size.
     """
     size = max(log.n_rows - length + 1, 0)  # runs, including those that cross users
     user = log.user
     if size == 0:
         return np.zeros(0, dtype=np.uint64), user[:0]
-    row, variety = _row_codes(log)
+    row, variety = _row_codes(log, coarse)
     keep = user[:size] == user[length - 1 :]
-    if varied:
+    if not coarse:
         keep &= _distinct(variety, length) >= -(-length // 2)
     code = chain_hash(row, length)
     if not near:
@@ -188,11 +190,12 @@ def windows(
     return np.concatenate(blind), np.tile(user[:size][keep], length)
 
 
-def _row_codes(log: AlignedLog) -> tuple[np.ndarray, np.ndarray]:
+def _row_codes(log: AlignedLog, coarse: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return the code of each row (n_rows,), and the part of it that must vary within a run."""
     event = log.codes["event"].astype(np.int64)
     if "item_id" not in log.codes:
-        row = event * GAP_SIZES + gap_size(log)
+        gap = gap_size(log) if coarse else np.nan_to_num(log.gap).astype(np.int64)
+        row = event * LONGEST + gap
         return row, row
     item = log.codes["item_id"].astype(np.int64)
     return event * (len(log.levels["item_id"]) + 1) + item + 1, item

@@ -48,6 +48,30 @@ def test_residual_risk():
     assert value == pytest.approx((0.9 - 0.1) / 0.9, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("rate", "control"), [(0.985, 0.985), (0.99, 0.985), (0.9, 0.9), (0.2, 0.05), (0.01, 0.01)]
+)
+def test_the_interval_of_a_risk_holds_what_it_says(rate, control):
+    """Propagated errors are above 0 in 6 of 100 samples of the first pair, where 2.5 may be."""
+    rng, n = np.random.default_rng(0), 1_100
+    true = (rate - control) / (1 - control)
+    drawn = [
+        residual(wilson(int(a), n), wilson(int(c), n))
+        for a, c in zip(rng.binomial(n, rate, 1_500), rng.binomial(n, control, 1_500), strict=True)
+    ]
+    above, below = (np.mean([d[1] > true for d in drawn]), np.mean([d[2] < true for d in drawn]))
+    assert above <= 0.035
+    assert below <= 0.035
+    assert all(low <= value <= high for value, low, high in drawn)
+
+
+def test_a_risk_without_a_failure_in_either_group():
+    assert residual(wilson(50, 50), wilson(50, 50)) == (0.0, 0.0, 1.0)
+    assert residual(wilson(0, 5_000), wilson(0, 5_000))[2] < 0.001
+    _, low, high = residual(wilson(50, 50), wilson(0, 50))
+    assert (low > 0.9, high) == (True, 1.0)
+
+
 def test_intervals_of_several_tests_hold_together() -> None:
     one, five = wilson(10, 100), wilson(10, 100, tests=5)
     assert five.low < one.low < 0.1 < one.high < five.high
