@@ -44,7 +44,7 @@ from generators.codec.parts import (
 )
 from generators.codec.plain import to_json
 from generators.codec.shared_ids import SharedIds
-from generators.codec.timing_params import TimingParams
+from generators.codec.timing_params import TimingParams, bits_of
 from generators.sequences import feature_layout as layout
 from generators.sequences.codes import (
     FLAGS_CLEARED,
@@ -390,6 +390,7 @@ class Codec:
             fast=fast,
             longest_rows=self.pace.longest[0],
             longest_ms=self.pace.longest[1],
+            unfinished=bits_of(self.rules.unfinished, self.events.values),
         )
 
     def to_json(self) -> dict[str, Any]:

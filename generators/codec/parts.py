@@ -191,6 +191,7 @@ class Rules:
     # (n_events + 1,) most rows of an event in a row in a session; 0 = no limit
     longest_run: Sequence[int] = ()
     once: Sequence[str] = ()  # events that a user has once at most
+    unfinished: Sequence[str] = ()  # events that are never the last of a session
     # columns and ids that never change within a session
     constant_in_session: Sequence[str] = field(default=(), metadata=key("held"))
     # column -> (its codes,) the category that most often goes with each

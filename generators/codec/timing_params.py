@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,12 @@ class TimingParams(NamedTuple):
     fast: np.ndarray  # (levels,) int64 ms: fast users' duration before it, by level of rows
     longest_rows: int  # of a session, 0 = no limit
     longest_ms: int  # of a session, 0 = no limit
+    unfinished: int  # a bit for each event that is never the last of a session
+
+
+def bits_of(names: Iterable[str], events: Sequence[str]) -> int:
+    """Return a bit for the code of each of the names of `events`, whose first code is 1."""
+    return sum(1 << (events.index(n) + 1) for n in names)
 
 
 @inner

@@ -23,6 +23,7 @@ from generators.sequences.user_record import (
     carried_flags,
     carries,
     earlier_item,
+    ends_after,
     has_earlier,
     known_items,
     labelled_sessions_left,
@@ -122,12 +123,13 @@ def flags_of(users):
 
 
 @njit(cache=True)
-def open_events(users, row, following, longest_run, once, needs, can):
+def open_events(users, row, following, longest_run, longest, once, unfinished, needs, can):
     """Write to `can` the events that may follow the last one and find the item that they need.
 
-    Where no event meets both, those that find their item are open. No event is repeated more often
-    in a session than its `longest_run` (n_events + 1,), 0 = no limit, nor had again if its bit is
-    among those of `once`, unless it is the only one.
+    Where no event meets both, those that find their item are open. Unless it is the only one, no
+    event is repeated more often in a session than its `longest_run` (n_events + 1,), 0 = no limit,
+    nor had again if its bit is among those of `once`, nor the last of a session, of at most
+    `longest` rows, if it is among those `unfinished`.
     """
     met = np.empty(len(needs), dtype=np.bool_)
     for i in range(len(users)):
@@ -152,6 +154,10 @@ def open_events(users, row, following, longest_run, once, needs, can):
         if not some:
             _allow(can[i], met)
             can[i, 0] = False
+        if unfinished and ends_after(users[i], row[i, col.IS_SESSION_START], longest):
+            for e in range(1, min(len(needs), HAD_EVENTS)):
+                if can[i, e] and unfinished & (1 << e):
+                    can[i, e] = can[i, 1:].sum() == 1
 
 
 @njit(cache=True)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
-from generators.codec.timing_params import TimingParams
+from generators.codec.timing_params import TimingParams, bits_of
 from generators.sampling import constraints, timing
 from generators.sampling.conditions import UserFilter
 from generators.sampling.offers import OfferMaker
@@ -134,6 +134,7 @@ class FieldRules:
     following: np.ndarray  # (event before + 1, is it a session start, E) bool
     longest_run: np.ndarray  # (E,) int64
     once: int  # a bit for each event that a user has once at most
+    unfinished: int  # likewise, that is never the last of a session
     category: np.ndarray  # (n_items,) int64
     start: np.ndarray  # (n_categories + 1,) int64
     label_needs: dict[str, np.ndarray]  # field -> (size,) the least session label of each code
@@ -155,7 +156,8 @@ class FieldRules:
             only={n: a.argmax(1) for n, a in allowed.items()},
             following=codec.rules.allowed_next,
             longest_run=np.array(codec.rules.longest_run, dtype=np.int64),
-            once=sum(1 << (codec.events.values.index(n) + 1) for n in codec.rules.once),
+            once=bits_of(codec.rules.once, codec.events.values),
+            unfinished=bits_of(codec.rules.unfinished, codec.events.values),
             category=codec.items.category,
             start=codec.items.start,
             label_needs={f"label:{k}": codec.label_needs(k).numpy() for k in codec.labels.kinds},
@@ -210,7 +212,9 @@ class _RowDraw:
             self.row,
             self.rules.following,
             self.rules.longest_run,
+            self.codec.pace.longest[0],
             self.rules.once,
+            self.rules.unfinished,
             needs,
             can,
         )

@@ -13,9 +13,11 @@ from eventlog._runtime.compiled import inner, inner_with_arrays
 from generators.codec.timing_params import HOUR_MS, WEEK_HOURS, clock_levels
 from generators.sampling.constraints import drawn
 from generators.sequences import codes
+from generators.sequences import feature_layout as layout
 from generators.sequences import row_columns as col
 from generators.sequences.levels import level_of_rows, level_of_time
 from generators.sequences.user_record import (
+    HAD_EVENTS,
     is_final,
     response_at,
     rows_left,
@@ -143,6 +145,13 @@ def _is_due(u):
 
 
 @inner
+def _is_unfinished(u, timing_params):
+    """Is the event before never the last of a session?"""
+    last = u.row[layout.LAST_EVENT]
+    return 0 < last <= HAD_EVENTS and timing_params.unfinished & (1 << (last - 1)) != 0
+
+
+@inner
 def _keep_open(u, timing_params, can):
     """Remove from `can` (size,) gaps after which an offer that the user is to answer is over.
 
@@ -185,7 +194,8 @@ def _fitting_sessions(u, timing_params, can):
             can[g] = can[g] and max(seconds - timing_params.high[g], 0.0) <= nearest
     if not stays and can[within:].any():
         can[1:within] = False
-    if u.label_pending != 0 and can[1:within].any():
+    goes_on = u.label_pending != 0 or _is_unfinished(u, timing_params)
+    if goes_on and can[1:within].any():
         can[within:] = False
 
 
@@ -224,7 +234,8 @@ def _fitting(u, timing_params, can):
         for g in range(1, size):
             can[g] = can[g] and max(seconds - timing_params.high[g], 0.0) <= nearest
     can[0] = left == 0 and not can[1:].any()
-    if (u.label_pending != 0 or _is_due(u)) and can[1:within].any():
+    goes_on = u.label_pending != 0 or _is_due(u) or _is_unfinished(u, timing_params)
+    if goes_on and can[1:within].any():
         can[within:] = False
 
 

@@ -95,6 +95,23 @@ def sessions_left(u):
 
 
 @inner
+def ends_after(u, is_session_start, longest):
+    """Does a session end with the row that is drawn, since no more rows are left for it?
+
+    It has at most `longest` rows, 0 = no limit.
+    """
+    before = 0 if is_session_start else u.in_session
+    if 0 < longest <= before + 1:
+        return True
+    left = rows_left(u)
+    if u.n_sessions > 0:
+        return left - 1 <= max(u.n_sessions - u.sessions - is_session_start, 0)
+    if left == 0 and not is_final(u):  # it is the first of the last session
+        left = u.last_rows
+    return left <= 1
+
+
+@inner
 def labelled_sessions_left(u):
     """Return the number of labelled sessions still to come."""
     return max(u.n_labelled_sessions - u.labelled, 0)

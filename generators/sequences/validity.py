@@ -35,6 +35,8 @@ from generators.sequences.user_record import HAD_EVENTS
 from generators.structure.relations.breaches import SUFFIX, carried
 from generators.structure.tables import Tables
 
+FEWEST_LAST = 10  # sessions that an event would be the last of by chance, and hardly ever is
+LAST = 0.001  # of its rows: how many may be the last of their session
 FEWEST_TWICE = 10  # users who would have an event twice by chance, and do not
 ONCE = 0.03  # of the users who have it: how many may have it again
 RARELY = 0.1  # likewise, of those who would by chance
@@ -173,6 +175,7 @@ def learn_rules(codec: Codec, steps: EncodedSequences, queries: PrivateQueries) 
         allowed_next=_allowed_next(codec, steps),
         longest_run=_longest_run(codec, steps),
         once=_once(codec, steps),
+        unfinished=_unfinished(codec, steps),
         constant_in_session=constant,
     )
     return replace(codec, rules=rules, pace=_pace(codec, steps))
@@ -329,5 +332,22 @@ def _once(codec: Codec, steps: EncodedSequences) -> list[str]:
         by_chance = float((1 - none - one).sum())
         twice = int((times > 1).sum())
         if by_chance >= FEWEST_TWICE and twice <= min(ONCE * (times > 0).sum(), RARELY * by_chance):
+            found.append(name)
+    return found
+
+
+def _unfinished(codec: Codec, steps: EncodedSequences) -> list[str]:
+    """Learn which events are never the last of a session, as a search is; none under a budget."""
+    if codec.private:
+        return []
+    event = steps.target[:, steps.names.index("event")].numpy()
+    starts = codec.clock.starts_session(steps.target[:, steps.names.index("gap")]).numpy()
+    starts[steps.offsets[:-1]] = True
+    rows = np.flatnonzero(event > 0)
+    last = np.append(starts[rows][1:], True)
+    found = []
+    for k, name in enumerate(codec.events.values[: HAD_EVENTS - 1]):
+        mine = event[rows] == k + 1
+        if mine.sum() * last.mean() >= FEWEST_LAST and last[mine].mean() <= LAST:
             found.append(name)
     return found

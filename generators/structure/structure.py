@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from eventlog import EventLog
+from generators.structure.relations.ahead import Ahead, AsNext
 from generators.structure.relations.bands import Bands
 from generators.structure.relations.base import Relation
 from generators.structure.relations.breaches import SUFFIX, Breach
@@ -88,6 +89,8 @@ AnyRelation = (
     | Template
     | Bands
     | OfItem
+    | Ahead
+    | AsNext
     | Where
     | TimeDifference
     | HourDifference
@@ -380,19 +383,3 @@ def escaped(name: str) -> str:
 def unescaped(name: str) -> str:
     """Return the team's name of a column that is learnt under `name`."""
     return name.removeprefix(ESCAPE)
-
-
-def kinds_of(events: pd.DataFrame) -> dict[str, str]:
-    """Return the type of each column of events."""
-    kinds = {}
-    for name in map(str, events.columns):
-        column = events[name]
-        if pd.api.types.is_bool_dtype(column):
-            kinds[name] = "flag"
-        elif pd.api.types.is_datetime64_any_dtype(column):
-            kinds[name] = "time"
-        elif pd.api.types.is_integer_dtype(column):
-            kinds[name] = "integer"
-        else:
-            kinds[name] = "number" if is_number(column) else "text"
-    return kinds

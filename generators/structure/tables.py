@@ -228,6 +228,22 @@ def decimals_of(values: np.ndarray) -> int:
     return 6
 
 
+def kinds_of(events: pd.DataFrame) -> dict[str, str]:
+    """Return the type of each column of events."""
+    kinds = {}
+    for name in map(str, events.columns):
+        column = events[name]
+        if pd.api.types.is_bool_dtype(column):
+            kinds[name] = "flag"
+        elif pd.api.types.is_datetime64_any_dtype(column):
+            kinds[name] = "time"
+        elif pd.api.types.is_integer_dtype(column):
+            kinds[name] = "integer"
+        else:
+            kinds[name] = "number" if is_number(column) else "text"
+    return kinds
+
+
 def first_rows(group: np.ndarray) -> np.ndarray:
     """Return whether each row is the first of its group, (n,) bool; group -1 has none."""
     return ~pd.Series(group).duplicated().to_numpy() & (group >= 0)

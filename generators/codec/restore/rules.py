@@ -40,6 +40,7 @@ def read_rules(codec: Codec, part: Record) -> Rules:
             "longest_run", size=codec.events.size, low=0, high=LONGEST_RUN
         ).tolist(),
         once=part.texts("once", among=codec.events.values),
+        unfinished=part.texts("unfinished", among=codec.events.values),
         usual_category={
             n: usual.integers(
                 n, size=codec.values[n].size, low=0, high=codec.categories.size - 1

@@ -46,13 +46,14 @@ from generators.structure.relations.constants import UserConstant
 from generators.structure.relations.dependency import UNITS, Calendar, Dependency, calendar
 from generators.structure.relations.rows import Group
 from generators.structure.relations.times import DISTANCE
-from generators.structure.structure import Structure, in_order, kinds_of
+from generators.structure.structure import Structure, in_order
 from generators.structure.tables import (
     Tables,
     codes_of,
     is_digits,
     is_number,
     is_time,
+    kinds_of,
 )
 
 FEW_VALUES = 8
@@ -135,6 +136,7 @@ class _Finder(Words):
         self.groups_of_items()
         self.texts_of_items()
         self.as_before()
+        self.as_next()
         self.texts()
         self.presences()
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from generators.structure.finding import evidence
 from generators.structure.finding.search import Search
+from generators.structure.relations.ahead import Ahead
 from generators.structure.relations.base import Presence, Relation
 from generators.structure.relations.forms import FoldedText, Name
 from generators.structure.relations.where import Where
@@ -28,8 +29,9 @@ class Presences(Search):
         tables, operands = self.some, [n for n in self.operands() if n != "event"]
         found_here = [r for r in self.relations if r.column not in self.declared]
         drawn = {r.column: r for r in found_here if _is_drawn(r)}
+        here = set(tables.events) - {r.column for r in found_here if isinstance(r, Ahead)}
         learnt = [r.column for r in found_here if isinstance(r, FoldedText | Name)]
-        for name in [n for n in (*drawn, *self.free, *learnt) if n in tables.events]:
+        for name in [n for n in (*drawn, *self.free, *learnt) if n in here]:
             others = [n for n in self.before(name, operands) if n != name]
             found = find_deciding(tables, name, others, self.min_users)
             if found is None:

@@ -6,11 +6,13 @@ import msgspec
 import pandas as pd
 
 from generators.structure.finding import evidence
+from generators.structure.finding.ahead import find_ahead, find_as_next
 from generators.structure.finding.constants import FEWEST_GROUPS, FEWEST_KEYS, Constants
 from generators.structure.finding.templates import find_template
 from generators.structure.finding.texts import find_folded, find_format
+from generators.structure.relations.ahead import Ahead
 from generators.structure.relations.constants import UserDate
-from generators.structure.relations.forms import AsCategory
+from generators.structure.relations.forms import AsCategory, FoldedText
 from generators.structure.relations.times import HourDifference, TimeDifference, TimeOfItem
 from generators.structure.relations.where import OfItem
 from generators.structure.tables import DAY_MS, codes_of, is_digits, is_number, is_time, text_of
@@ -134,11 +136,55 @@ class Words(Constants):
                 self.relations.append(UserDate(column=name, format=written))
 
     def texts(self) -> None:
-        """Find text with a long tail."""
+        """Find text with a long tail, and what it says of the next row."""
         for name in list(self.free):
             column = self.some.events[name]
             if is_number(column) or pd.api.types.is_bool_dtype(column) or is_digits(column):
                 continue
-            folded = None if self.of_item(name) else find_folded(self.whole, name, self.min_users)
-            if folded is not None:
-                self.take(folded)
+            if self.of_item(name):
+                continue
+            folded = find_folded(self.whole, name, self.min_users)
+            ahead = self._ahead(name, folded)
+            for found in (folded, ahead):
+                if found is not None:
+                    self.take(found)
+
+    def _ahead(self, name: str, folded: FoldedText | None) -> Ahead | None:
+        """Return what a text says of the next row: its item, or what the item decides."""
+        tables = self.some
+        same = evidence.within_groups(tables, name, tables.session)
+        if "item_id" not in tables.events or name in self.users_columns or same.share == 1.0:
+            return None
+        columns = [n for n in self.before(name, list(map(str, tables.events))) if self._facts(n)]
+        kept = self._texts_kept(name) if folded is None else set(folded.kept)
+        return find_ahead(tables, self.whole, name, ["item_id", *columns], kept)
+
+    def as_next(self) -> None:
+        """Find what rows without an item have from the next item of their session."""
+        tables = self.some
+        if "item_id" not in tables.events:
+            return
+        item = codes_of(tables.events["item_id"])
+        grouped = [r.column for r in self.relations if isinstance(r, AsCategory)]
+        own = {"category"} & set(tables.events) - self.declared
+        for name in [*sorted(own), *grouped, *self.free]:
+            column = tables.events[name]
+            if is_number(column) or is_time(column) or name in self.users_columns:
+                continue
+            decided = evidence.determined(item, codes_of(column), tables.user)
+            found = None
+            if decided is not None and decided.holds(FEWEST_KEYS):
+                found = find_as_next(tables, name)
+            if found is not None:
+                self.relations.append(found)
+
+    def _facts(self, name: str) -> bool:
+        """Is a column text that the item decides?"""
+        column = self.some.events[name]
+        return not (is_number(column) or is_time(column)) and self.of_item(name)
+
+    def _texts_kept(self, name: str) -> set[str]:
+        """Return the texts that enough users of the whole log have."""
+        column = text_of(self.whole.events[name]).astype("category")
+        users = evidence.users_of(codes_of(column), self.whole.user)
+        return set(map(str, column.cat.categories[users >= self.min_users]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Annotated
 
 import msgspec
@@ -161,7 +162,7 @@ class FoldedText(Relation, frozen=True, tag="folded text", tag_field="kind"):
             return
         kept = set(self.kept)
         column = tables.events[self.column].astype("category")
-        names = [_beginning(str(v), kept) for v in column.cat.categories]
+        names = [beginning(str(v), kept) for v in column.cat.categories]
         code = column.cat.codes.to_numpy()
         tables.events[self.column] = np.array([*names, None], dtype=object)[code]
 
@@ -176,7 +177,8 @@ class FoldedText(Relation, frozen=True, tag="folded text", tag_field="kind"):
         )
 
 
-def _beginning(value: str, kept: set[str]) -> str | None:
+def beginning(value: str, kept: Container[str]) -> str | None:
+    """Return the longest beginning of a text, by words, that is kept; None where none is."""
     words = value.split(" ")
     for n in range(len(words), 0, -1):
         start = " ".join(words[:n])

@@ -34,16 +34,18 @@ LONGEST = 9  # rows of a session
 
 
 def habit_log(users: int = 300, *, seed: int = 0, reduced_by_day: bool = True) -> EventLog:
-    """Sessions of 2 to LONGEST rows: a search, then views in the category that is searched for. A
-    fifth of the prices are reduced, for a day or row by row; a tenth of the sessions are abroad.
+    """Sessions of 2 to LONGEST rows: a search, then views in the category that is searched for, or
+    in one of twenty sessions in another. A fifth of the prices are reduced, for a day or row by
+    row; a tenth of the sessions are abroad.
     """
-    rng = np.random.default_rng(seed)
+    rng, elsewhere = np.random.default_rng(seed), np.random.default_rng(seed + 1_000)
     owner = np.repeat(np.arange(users), rng.integers(2, 9, users))
     session = np.repeat(np.arange(len(owner)), rng.integers(2, LONGEST + 1, len(owner)))
     n, user = len(session), owner[session]
     first = np.append(True, np.diff(session) > 0)
     query = rng.integers(0, 24, len(owner))[session]
-    item = query % 8 + 8 * (15 * rng.random(n) ** 2).astype(np.int64)
+    found = query + (elsewhere.random(len(owner)) < 0.05)[session]
+    item = found % 8 + 8 * (15 * rng.random(n) ** 2).astype(np.int64)
     gap = np.where(first, rng.exponential(86_400_000, n), rng.exponential(40_000, n)).astype(
         np.int64
     )
@@ -195,7 +197,7 @@ def test_who_was_abroad_comes_home_and_a_search_leads_to_its_category(
             ).mean()
         )
 
-    assert as_searched(log) == 1.0 and as_searched(twin) > 0.8
+    assert as_searched(log) > 0.94 and as_searched(twin) > 0.8
     assert at_home(twin) > at_home(log) - 0.05
     queries, categories = (vae.codec_.values["query"].values, vae.codec_.categories.values)
     assert vae.codec_.rules.usual_category == {

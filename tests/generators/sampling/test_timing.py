@@ -28,6 +28,7 @@ def weekly_clock(weekly: np.ndarray) -> TimingParams:
         none,
         0,
         0,
+        0,
     )
 
 

@@ -153,6 +153,7 @@ def test_who_is_behind_takes_a_shorter_break_and_no_other_session() -> None:
         fast=none,
         longest_rows=0,
         longest_ms=0,
+        unfinished=0,
     )
     row = np.zeros((1, col.VALUES), dtype=np.int64)
     # 8 of 38 rows: 80 of 381 s

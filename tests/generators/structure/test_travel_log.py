@@ -78,10 +78,18 @@ def test_an_item_is_of_the_group_of_its_row(log: EventLog, twin: EventLog) -> No
     assert twin.events["city"].notna().all()
     assert twin.items is not None
     assert "city" in twin.items
-    # what is looked at is mostly where was searched
+    # what is looked at first is where was searched, and mostly all of it
+    city = twin.events["city"].astype(str).to_numpy()
+    search = np.flatnonzero(twin.events["event"] == "search")
+    search = search[search < len(city) - 1]
+    followed = search[twin.events["event"].to_numpy()[search + 1] == "look"]
+    assert len(followed) > 0.97 * len(search)
+    session = twin.events["session_id"].astype(str).to_numpy()
+    followed = followed[session[followed] == session[followed + 1]]
+    assert (city[followed] == city[followed + 1]).all()
     looks = twin.events[twin.events["event"] != "review"]
     cities = looks.groupby(looks["session_id"].astype(str))["city"].nunique()
-    assert (cities == 1).mean() > 0.6
+    assert (cities == 1).mean() > 0.7
 
 
 def test_counters_count_from_where_the_log_does(twin: EventLog) -> None:
