@@ -57,14 +57,15 @@ class Ahead(Relation, frozen=True, tag="ahead", tag_field="kind"):
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """Take the text at the place, of those before what comes next, or of all of them."""
         place = tables.numbers(self.place)
-        ahead = next_in_session(tables, self.of)
-        every = [t for texts in self.texts.values() for t in texts]
-        column = np.full(len(place), None, dtype=object)
-        for row in np.flatnonzero(np.isfinite(place)):
-            texts = self.texts.get(ahead.iat[row], every)
-            column[row] = texts[int(place[row]) % len(texts)]
         there = np.flatnonzero(np.isfinite(place))
-        column[there] = spoilt(column[there], self.exceptions, rng)
+        every = np.array([t for texts in self.texts.values() for t in texts], dtype=object)
+        many = np.array([len(texts) for texts in self.texts.values()])
+        # the last is for rows after which nothing comes that has texts
+        first, many = np.append(np.cumsum(many) - many, 0), np.append(many, len(every))
+        of = pd.Index(list(self.texts)).get_indexer(next_in_session(tables, self.of).iloc[there])
+        text = every[first[of] + place[there].astype(np.int64) % many[of]]
+        column = np.full(len(place), None, dtype=object)
+        column[there] = spoilt(text, self.exceptions, rng)
         tables.events[self.column] = column
         del tables.events[self.place]
 
