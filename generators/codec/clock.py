@@ -70,6 +70,11 @@ class Clock:
         )
         return low, high
 
+    def weekly_of_rhythms(self) -> np.ndarray:
+        """Return the weekly intensity of each class of users, (classes, 168); one where none is."""
+        weekly = self.rhythms if len(self.rhythms) else self.weekly[None]
+        return np.ascontiguousarray(weekly, dtype=np.float64)
+
     def shortest_between(self) -> float:
         """Return the shortest time between the beginnings of two sessions in s, inf if none is."""
         low = self.gap_ends()[0][self.within.size :]

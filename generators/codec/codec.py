@@ -275,10 +275,12 @@ class Codec:
         return None
 
     def item_table(self, column: str) -> np.ndarray:
-        """Return the codes of an attribute of items, (n_item_codes,) int64.
+        """Return the codes of an attribute of items, (n_item_codes,) int64; 0 where it is "".
 
         A price level is the item's place, by price, among the items of its category.
         """
+        if not column:
+            return np.zeros(self.items.size, dtype=np.int64)
         if column in self.items.levels:
             return self.items.levels[column]
         if column != PRICE_LEVEL:
@@ -343,6 +345,8 @@ class Codec:
             needs=np.array([0] + [self.rules.required_flags.get(e, 0) for e in self.events.values]),
             fails=table({"payment_failed": 1}),
             carts_end=self.rules.carts_end,
+            theme=self.item_table(self.rules.theme),
+            themed=np.array([e in self.rules.themed for e in ("", *self.events.values)]),
             labels=np.array(labels, dtype=np.int64),
             values=len(self.value_fields),
             rest=len(self.rest_fields),
@@ -376,10 +380,7 @@ class Codec:
         return TimingParams(
             low=low,
             high=high,
-            weekly=np.ascontiguousarray(
-                self.clock.rhythms if len(self.clock.rhythms) else self.clock.weekly[None],
-                dtype=np.float64,
-            ),
+            weekly=self.clock.weekly_of_rhythms(),
             within=self.clock.within.size,
             start=self.clock.start_ms,
             end=self.clock.end_ms,

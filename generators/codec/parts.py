@@ -194,6 +194,9 @@ class Rules:
     unfinished: Sequence[str] = ()  # events that are never the last of a session
     # columns and ids that never change within a session
     constant_in_session: Sequence[str] = field(default=(), metadata=key("held"))
+    # the column of items in which all items of a session agree, as in a kitchen; "" = there is none
+    theme: str = ""
+    themed: Sequence[str] = ()  # the events whose items they are
     # column -> (its codes,) the category that most often goes with each
     usual_category: Mapping[str, list[int]] = field(default_factory=dict, metadata=key("usual"))
     # events without a session id in the log

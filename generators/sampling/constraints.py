@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-from eventlog._runtime.compiled import inner
+from eventlog._runtime.compiled import inner, inner_with_arrays
 from generators.sequences import codes
 from generators.sequences import feature_layout as layout
 from generators.sequences import row_columns as col
@@ -24,12 +24,14 @@ from generators.sequences.user_record import (
     carries,
     earlier_item,
     ends_after,
+    goes_with,
     has_earlier,
     known_items,
     labelled_sessions_left,
     order_of,
     response_at,
     rows_before_session,
+    theme_of,
 )
 
 
@@ -123,24 +125,29 @@ def flags_of(users):
 
 
 @njit(cache=True)
-def open_events(users, row, following, longest_run, longest, once, unfinished, needs, can):
+def open_events(users, row, following, longest_run, longest, once, unfinished, effects, can):
     """Write to `can` the events that may follow the last one and find the item that they need.
+
+    It goes with the session, as `goes_with` says.
 
     Where no event meets both, those that find their item are open. Unless it is the only one, no
     event is repeated more often in a session than its `longest_run` (n_events + 1,), 0 = no limit,
     nor had again if its bit is among those of `once`, nor the last of a session, of at most
     `longest` rows, if it is among those `unfinished`.
     """
+    needs, theme = effects.needs, effects.theme
     met = np.empty(len(needs), dtype=np.bool_)
     for i in range(len(users)):
         last = users[i].row[layout.LAST_EVENT]
         for e in range(len(needs)):
             met[e] = needs[e] == 0
+        begun = row[i, col.IS_SESSION_START] == 0
         for slot in range(codes.N_RECENT):  # few events need anything
             for e in range(len(needs)):
                 if not met[e] and carries(users[i], slot, needs[e]):
-                    met[e] = True
-        goes_on = last > 0 and row[i, col.IS_SESSION_START] == 0
+                    now = users[i].theme if begun and effects.themed[e] else 0
+                    met[e] = goes_with(users[i].item[slot], theme, now)
+        goes_on = last > 0 and begun
         if goes_on and 0 < longest_run[last - 1] <= users[i].run:
             met[last - 1] = met[last - 1] and met[1:].sum() == 1
         if users[i].had & once:
@@ -194,21 +201,23 @@ def recent_items(users, row, needs, out):
 
 
 @njit(cache=True)
-def narrow_copy_actions(users, past, row, rows, needs, recent, can):
-    """Allow only what exists of the items to copy; no fresh item where the event needs flags.
+def narrow_copy_actions(users, past, row, rows, effects, recent, can):
+    """Allow only what exists of the items to copy, and goes with the session.
 
-    `past` (n, places) are the items of users' rows, `recent` is what `recent_items` writes.
+    No fresh item is allowed where the event needs flags. `past` (n, places) are the items of users'
+    rows, `recent` is what `recent_items` writes.
     """
     mask = np.ones(codes.N_COPY_ACTIONS, dtype=np.bool_)
     for k in range(len(rows)):
         i = rows[k]
-        need = needs[row[i, col.EVENT]]
+        need, now = effects.needs[row[i, col.EVENT]], theme_of(users[i], row[i], effects)
         mask[codes.FRESH] = need == 0
         for rank in range(codes.N_COPY_RANKS):
-            mask[codes.FIRST_COPY + rank] = recent[i, rank] > 0
+            item = recent[i, rank]
+            mask[codes.FIRST_COPY + rank] = item > 0 and goes_with(item, effects.theme, now)
         start = rows_before_session(users[i], row[i])
         mask[codes.EARLIER] = has_earlier(
-            users[i], need, recent[i], past[i, : users[i].rows], start
+            users[i], need, recent[i], past[i, : users[i].rows], start, effects.theme, now
         )
         _narrow(can[k], mask)
 
@@ -251,7 +260,7 @@ def narrow_labels(row, rows, needs, can):
 
 
 @njit(cache=True)
-def settle_copy_actions(users, past, row, needs, recent, category, u, draw):
+def settle_copy_actions(users, past, row, effects, recent, category, u, draw):
     """Write the copied item (0 = none) and its category; see `narrow_copy_actions`.
 
     Which earlier item it is follows from the numbers u[:, draw]. A copy of an item that does not
@@ -261,9 +270,10 @@ def settle_copy_actions(users, past, row, needs, recent, category, u, draw):
         action = row[i, col.COPY_ACTION]
         row[i, col.ITEM] = 0
         if action == codes.EARLIER:
-            need, start = needs[row[i, col.EVENT]], rows_before_session(users[i], row[i])
+            need, start = effects.needs[row[i, col.EVENT]], rows_before_session(users[i], row[i])
+            of, now = past[i, : users[i].rows], theme_of(users[i], row[i], effects)
             row[i, col.ITEM] = earlier_item(
-                users[i], need, recent[i], past[i, : users[i].rows], start, u[i, draw]
+                users[i], need, recent[i], of, start, effects.theme, now, u[i, draw]
             )
         elif action >= codes.FIRST_COPY:
             row[i, col.ITEM] = recent[i, action - codes.FIRST_COPY]
@@ -273,10 +283,11 @@ def settle_copy_actions(users, past, row, needs, recent, category, u, draw):
 
 
 @njit(cache=True)
-def open_categories(row, allow, start, can):
+def open_categories(users, row, effects, allow, start, of_theme, can):
     """Return the rows without a copied item; write their categories to `can`.
 
-    For a fresh item these are categories that have items, where the event allows any.
+    For a fresh item these are categories that have items, where the event allows any, and some that
+    go with the session's: `of_theme` (themes, n_categories).
     """
     rows, found = np.empty(len(row), dtype=np.int64), 0
     stocked = start[1:] > start[:-1]
@@ -285,23 +296,28 @@ def open_categories(row, allow, start, can):
             _allow(can[found], allow[row[i, col.EVENT]])
             if row[i, col.COPY_ACTION] == codes.FRESH:
                 _narrow(can[found], stocked)
+                _narrow(can[found], of_theme[theme_of(users[i], row[i], effects)])
             rows[found] = i
             found += 1
     return rows[:found]
 
 
 @njit(cache=True)
-def draw_items(users, past, row, rows, weight, recent, start, u, draw):
+def draw_items(users, past, row, rows, weight, recent, effects, start, u, draw):
     """Draw fresh items by `weight` (m, width), whose column j is the category's j-th item.
 
     The numbers are u[:, draw].
-    An item that the user has had is not drawn, unless no other has any weight. Changes `weight`.
+    An item that the user has had is not drawn, nor one that does not go with the session, unless no
+    other has any weight. Changes `weight`.
     """
     kept = np.empty(weight.shape[1])
     for k in range(len(rows)):
         i, mine = rows[k], weight[k]
         first = start[row[i, col.CATEGORY]]
         width = start[row[i, col.CATEGORY] + 1] - first
+        now = theme_of(users[i], row[i], effects)
+        if now > 0:
+            _keep_going_with(mine[:width], first, effects.theme, now)
         kept[:width] = mine[:width]
         for j in range(codes.N_COPY_RANKS):
             if first <= recent[i, j] < first + width:
@@ -321,6 +337,17 @@ def draw_items(users, past, row, rows, weight, recent, start, u, draw):
                 if sum_so_far > wanted:
                     break
         row[i, col.ITEM] = first + max(column, 0)
+
+
+@inner_with_arrays
+def _keep_going_with(weight, first, theme, now):
+    """Remove the weight of items from `first` on that do not go with the session, if any do."""
+    some = False
+    for j in range(len(weight)):
+        some = some or (weight[j] > 0 and goes_with(first + j, theme, now))
+    for j in range(len(weight)):
+        if some and not goes_with(first + j, theme, now):
+            weight[j] = 0.0
 
 
 @inner

@@ -121,6 +121,15 @@ def _make_room(
     return over
 
 
+def _categories_of_themes(codec: Codec, theme: np.ndarray) -> np.ndarray:
+    """Return which categories have items that go with each theme, (themes, n_categories) bool."""
+    out = np.zeros((int(theme.max()) + 1, codec.categories.size), dtype=np.bool_)
+    out[theme[1:], codec.items.category[1:]] = True
+    out |= out[0]  # items of no theme go with each
+    out[0] = True
+    return out
+
+
 @dataclass(frozen=True)
 class FieldRules:
     """What the codec allows, for each event code (E of them)."""
@@ -136,6 +145,7 @@ class FieldRules:
     once: int  # a bit for each event that a user has once at most
     unfinished: int  # likewise, that is never the last of a session
     category: np.ndarray  # (n_items,) int64
+    of_theme: np.ndarray  # (themes, n_categories) bool: which have items that go with each
     start: np.ndarray  # (n_categories + 1,) int64
     label_needs: dict[str, np.ndarray]  # field -> (size,) the least session label of each code
     draw: dict[str, int]  # field -> its column among the uniform numbers that a row takes
@@ -159,6 +169,7 @@ class FieldRules:
             once=bits_of(codec.rules.once, codec.events.values),
             unfinished=bits_of(codec.rules.unfinished, codec.events.values),
             category=codec.items.category,
+            of_theme=_categories_of_themes(codec, effects.theme),
             start=codec.items.start,
             label_needs={f"label:{k}": codec.label_needs(k).numpy() for k in codec.labels.kinds},
             draw={n: timing.ALL_DRAWS + k for k, n in enumerate(fields)},
@@ -215,7 +226,7 @@ class _RowDraw:
             self.codec.pace.longest[0],
             self.rules.once,
             self.rules.unfinished,
-            needs,
+            self.rules.effects,
             can,
         )
         if self.codec.answers_offers:
@@ -224,14 +235,14 @@ class _RowDraw:
 
     def _copy_action(self) -> None:
         users, past, row = self.state.users, self.state.past_items, self.row
-        needs, draw = self.rules.effects.needs, self.rules.draw["item"]
+        effects, draw = self.rules.effects, self.rules.draw["item"]
         found, can = self._open_rows(COPY_ACTION, col.COPY_ACTION)
-        constraints.recent_items(users, row, needs, self.recent)
-        constraints.narrow_copy_actions(users, past, row, found, needs, self.recent, can)
+        constraints.recent_items(users, row, effects.needs, self.recent)
+        constraints.narrow_copy_actions(users, past, row, found, effects, self.recent, can)
         self.model.chose("recent items", found, self.recent)
         self._draw_into(COPY_ACTION, found, can, col.COPY_ACTION)
         constraints.settle_copy_actions(
-            users, past, row, needs, self.recent, self.rules.category, self.u, draw
+            users, past, row, effects, self.recent, self.rules.category, self.u, draw
         )
 
     def _category(self) -> None:
@@ -239,7 +250,9 @@ class _RowDraw:
         rules, event, category = self.rules, self.row[:, col.EVENT], self.row[:, col.CATEGORY]
         allowed = rules.allowed["category"]
         can = np.empty((len(self.row), allowed.shape[1]), dtype=np.bool_)
-        found = constraints.open_categories(self.row, allowed, rules.start, can)
+        found = constraints.open_categories(
+            self.state.users, self.row, rules.effects, allowed, rules.start, rules.of_theme, can
+        )
         self._draw_codes("category", found, can, col.CATEGORY)
         self.past.overwrite("category", category)
         # the category of a copied item as well
@@ -259,6 +272,7 @@ class _RowDraw:
                 found,
                 weight,
                 self.recent,
+                rules.effects,
                 rules.start,
                 self.u,
                 rules.draw["item"],

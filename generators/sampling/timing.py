@@ -29,6 +29,7 @@ CANDIDATES = 64  # times among which the weekly cycle chooses
 DRAWS = 2  # uniform numbers for one time
 ALL_DRAWS = 1 + DRAWS  # those for the gap and its time
 FEWEST_TO_BUY = 2  # rows left of a user who is to buy while an offer is open
+MOST_OVER = 8  # rows by which an unfinished session outlasts those planned before the last one
 WIDE_S = 1_800  # seconds: wider gaps between sessions follow the weekly cycle
 
 
@@ -206,8 +207,9 @@ def _fitting(u, timing_params, can):
     The end is for users who have no row left; the last gap is one that leads to the target, or the
     nearest to it. A session goes on while its label is pending, or a purchase is due. Where last
     sessions are planned, rows left and target are those before the last session until it has begun:
-    it is not broken off, and it begins where nothing is left before it. A session as long as any in
-    the log ends, and a user who has rows left begins another.
+    it is not broken off, and it begins where nothing is left before it, or some rows later, where
+    the session before is not finished. A session as long as any in the log ends, and a user who has
+    rows left begins another.
     """
     within, size = timing_params.within, len(can)
     final, left = is_final(u), rows_left(u)
@@ -219,6 +221,9 @@ def _fitting(u, timing_params, can):
         can[g] = timing_params.low[g] <= seconds and (left > 0 or not final)
     _keep_short(u, timing_params, can)
     _keep_open(u, timing_params, can)
+    goes_on = _is_unfinished(u, timing_params) and can[1:within].any()
+    if begins and goes_on and u.rows + u.last_rows < u.length + MOST_OVER:
+        begins = False
     if timing_params.planned and size > within:
         if begins:
             can[1:within] = False
@@ -234,7 +239,7 @@ def _fitting(u, timing_params, can):
         for g in range(1, size):
             can[g] = can[g] and max(seconds - timing_params.high[g], 0.0) <= nearest
     can[0] = left == 0 and not can[1:].any()
-    goes_on = u.label_pending != 0 or _is_due(u) or _is_unfinished(u, timing_params)
+    goes_on = goes_on or u.label_pending != 0 or _is_due(u)
     if goes_on and can[1:within].any():
         can[within:] = False
 

@@ -49,6 +49,7 @@ USER = np.dtype(
         ("treated", "i8"),  # treated offers so far
         ("purchases", "i8"),  # runs of rows that are purchases, so far
         ("since_purchase", "i8"),  # rows since the last of them
+        ("theme", "i8"),  # in which the items of the session agree, 0 = there was no item yet
         (f"source_{source()}", "i8"),
     ],
     align=True,
@@ -63,6 +64,8 @@ class Effects(NamedTuple):
     needs: np.ndarray  # (n_events + 1,) int64: flags that its item must carry
     fails: np.ndarray  # (n_events + 1,) int64: is it a failed payment?
     carts_end: bool  # does the cart end with its session?
+    theme: np.ndarray  # (n_items,) int64: in which the items of a session agree, 0 = any goes
+    themed: np.ndarray  # (n_events + 1,) bool: is it rows of the event whose items agree?
     labels: np.ndarray  # places of labels among the other columns
     values: int  # number of categorical columns
     rest: int  # number of other columns, ids first
@@ -107,7 +110,7 @@ def ends_after(u, is_session_start, longest):
     if u.n_sessions > 0:
         return left - 1 <= max(u.n_sessions - u.sessions - is_session_start, 0)
     if left == 0 and not is_final(u):  # it is the first of the last session
-        left = u.last_rows
+        left = u.length - u.rows
     return left <= 1
 
 
@@ -188,12 +191,26 @@ def _has(items, item):
     return False
 
 
+@inner
+def theme_of(u, row, effects):
+    """Return in what the item of a row must agree with others of its session, 0 = any goes."""
+    free = row[col.IS_SESSION_START] != 0 or not effects.themed[row[col.EVENT]]
+    return 0 if free else u.theme
+
+
 @inner_with_arrays
-def _earlier(u, need, known, past, start, k):
+def goes_with(item, theme, now):
+    """May a session have `item` whose items agree in `now`? `theme` (n_items,) is that of items."""
+    return now == 0 or theme[item] == 0 or theme[item] == now
+
+
+@inner_with_arrays
+def _earlier(u, need, known, past, start, k, theme, now):
     """Return the k-th item to which EARLIER may refer, which may be the same one again; 0 = none.
 
     Without needs that is the item of the k-th row before the session, otherwise the k-th recent
-    item. One that has a rank does not count, nor one that the session has again.
+    item. One that has a rank does not count, nor one that the session has again, nor one that does
+    not go with it.
     """
     if need > 0:
         item = u.item[k] if carries(u, k, need) else 0
@@ -204,30 +221,30 @@ def _earlier(u, need, known, past, start, k):
     for rank in range(codes.N_COPY_RANKS):
         if known[rank] == item:
             return 0
-    return item
+    return item if goes_with(item, theme, now) else 0
 
 
 @inner_with_arrays
-def has_earlier(u, need, known, past, start):
-    """Is there an item to which EARLIER may refer? See `copy_action_of`."""
+def has_earlier(u, need, known, past, start, theme, now):
+    """Is there an item to which EARLIER may refer? See `copy_action_of` and `goes_with`."""
     for k in range(codes.N_RECENT if need > 0 else start):
-        if _earlier(u, need, known, past, start, k) > 0:
+        if _earlier(u, need, known, past, start, k, theme, now) > 0:
             return True
     return False
 
 
 @inner_with_arrays
-def earlier_item(u, need, known, past, start, uniform):
+def earlier_item(u, need, known, past, start, theme, now, uniform):
     """Return an item to which EARLIER may refer, by a uniform number; 0 where there is none.
 
     Items of more rows are the likelier.
     """
     found, most = 0, codes.N_RECENT if need > 0 else start
     for k in range(most):
-        found += 1 if _earlier(u, need, known, past, start, k) > 0 else 0
+        found += 1 if _earlier(u, need, known, past, start, k, theme, now) > 0 else 0
     left = int(uniform * found)
     for k in range(most):
-        item = _earlier(u, need, known, past, start, k)
+        item = _earlier(u, need, known, past, start, k, theme, now)
         if item > 0:
             if left == 0:
                 return item
@@ -346,13 +363,15 @@ def push_row(u, more, effects, row):
     if is_final(u) or (row[col.IS_SESSION_START] != 0 and u.rows >= u.length - u.last_rows):
         u.in_last_session = 1
     if row[col.IS_SESSION_START] != 0 or u.rows == 0:
-        u.in_session, u.failed, u.session_start = 0, 0, row[col.TIME]
+        u.in_session, u.failed, u.session_start, u.theme = 0, 0, row[col.TIME], 0
         u.sessions += 1
         u.label_pending = 1 if row[col.SESSION_LABEL] > 0 else 0
         u.labelled += u.label_pending
     for k in effects.labels:
         if row[col.VALUES + values + k] > 0:
             u.label_pending = 0
+    if effects.themed[row[col.EVENT]] and effects.theme[row[col.ITEM]] > 0:
+        u.theme = effects.theme[row[col.ITEM]]
     u.in_session += 1
     u.failed += effects.fails[row[col.EVENT]]
     u.rows += 1

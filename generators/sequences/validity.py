@@ -10,6 +10,7 @@ words mean.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,10 @@ from generators.sequences.user_record import HAD_EVENTS
 from generators.structure.relations.breaches import SUFFIX, carried
 from generators.structure.tables import Tables
 
+LOOKED = ("view", "list", "search", "wishlist")  # roles of events that commit a user to nothing
+FEWEST_PAIRS = 100  # of different items, one after the other in a session
+AGREE = 0.995  # share of them that agree in what all items of a session do
+BY_CHANCE = 0.6  # share of all pairs of rows that agree, at most
 FEWEST_LAST = 10  # sessions that an event would be the last of by chance, and hardly ever is
 LAST = 0.001  # of its rows: how many may be the last of their session
 FEWEST_TWICE = 10  # users who would have an event twice by chance, and do not
@@ -176,6 +181,7 @@ def learn_rules(codec: Codec, steps: EncodedSequences, queries: PrivateQueries) 
         longest_run=_longest_run(codec, steps),
         once=_once(codec, steps),
         unfinished=_unfinished(codec, steps),
+        **_theme(codec, steps),
         constant_in_session=constant,
     )
     return replace(codec, rules=rules, pace=_pace(codec, steps))
@@ -351,3 +357,39 @@ def _unfinished(codec: Codec, steps: EncodedSequences) -> list[str]:
         if mine.sum() * last.mean() >= FEWEST_LAST and last[mine].mean() <= LAST:
             found.append(name)
     return found
+
+
+def _theme(codec: Codec, steps: EncodedSequences) -> dict[str, Any]:
+    """Learn in what all items of a session agree, as dishes of one kitchen; none under a budget.
+
+    Where users look at any, it may be what they do with some that agree. Of several columns it is
+    the one with most values.
+    """
+    if codec.private or codec.items.size <= 1:
+        return {}
+    event = steps.target[:, steps.names.index("event")].numpy()
+    starts = codec.clock.starts_session(steps.target[:, steps.names.index("gap")]).numpy()
+    starts[steps.offsets[:-1]] = True
+    session, item = np.cumsum(starts), steps.items.numpy()
+    done = [n for n in codec.events.values if codec.roles[n] not in LOOKED]
+    for events in (codec.events.values, done):
+        mine = (item > 0) & np.isin(event, [codec.events.values.index(n) + 1 for n in events])
+        found = _agreeing(codec, session[mine], item[mine])
+        if found:
+            return {"theme": found, "themed": events}
+    return {}
+
+
+def _agreeing(codec: Codec, session: np.ndarray, item: np.ndarray) -> str:
+    """Return the column in which the items (n,) of each of the sessions (n,) agree, "" = none."""
+    pairs, found = (session[1:] == session[:-1]) & (item[1:] != item[:-1]), {}
+    for name in ("category", *codec.items.attributes):
+        theme = codec.item_table(name)[item]
+        known = pairs & (theme[1:] > 0) & (theme[:-1] > 0)
+        if known.sum() < FEWEST_PAIRS:
+            continue
+        share = np.bincount(theme[theme > 0]) / (theme > 0).sum()
+        agree = (theme[1:] == theme[:-1])[known].mean()
+        if agree >= AGREE and (share**2).sum() <= BY_CHANCE:
+            found[name] = np.count_nonzero(share)
+    return max(found, key=lambda n: found[n], default="")

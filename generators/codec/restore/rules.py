@@ -47,6 +47,8 @@ def read_rules(codec: Codec, part: Record) -> Rules:
             ).tolist()
             for n in usual
         },
+        theme=part.text("theme", among=["", "category", *codec.items.attributes]),
+        themed=part.texts("themed", among=codec.events.values),
         constant_in_session=part.texts("held", among=[*codec.value_fields, *codec.ids]),
         sessionless=part.texts("sessionless"),
         carts_end=part.flag("carts_end"),

@@ -96,6 +96,8 @@ def test_a_fresh_item_is_none_that_the_user_has_unless_there_is_no_other() -> No
         none,
         none,
         False,
+        np.zeros(5, dtype=np.int64),
+        np.zeros(2, dtype=np.bool_),
         np.zeros(0, dtype=np.int64),
         0,
         0,
@@ -121,7 +123,8 @@ def test_a_fresh_item_is_none_that_the_user_has_unless_there_is_no_other() -> No
     row = np.zeros((n, 13), dtype=np.int64)
     start = np.array([1, 5])
     u, weight = np.random.default_rng(2).random((n, 1)), np.ones((n, 6), dtype=np.float32)
-    draw_items(state.users, state.past_items, row, np.arange(n), weight, recent, start, u, 0)
+    past = state.past_items
+    draw_items(state.users, past, row, np.arange(n), weight, recent, effects, start, u, 0)
     items = row[:, col.ITEM]
     assert set(items[: n // 2]) == {1, 3}
     assert set(items[n // 2 :]) == {1, 2, 3, 4}
