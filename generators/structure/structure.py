@@ -56,6 +56,7 @@ from generators.structure.relations.times import (
     HourDifference,
     LocalDays,
     TimeDifference,
+    TimeOfDay,
     TimeOfItem,
 )
 from generators.structure.relations.where import OfItem, Where
@@ -95,6 +96,7 @@ AnyRelation = (
     | TimeDifference
     | HourDifference
     | TimeOfItem
+    | TimeOfDay
     | LocalDays
     | Breach
     | Recurrence
@@ -102,7 +104,8 @@ AnyRelation = (
     | Campaigns
 )
 
-FIRST_OR_LAST = (Breach, Recurrence, FollowUp, LocalDays, Campaigns)  # whatever others read
+# whatever others read
+FIRST_OR_LAST = (Breach, Recurrence, TimeOfDay, FollowUp, LocalDays, Campaigns)
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,8 @@ class Structure:
                 users = users.reset_index(drop=True)
         out = tables.log(log)
         labels = out.labels
-        if (events["event_id"] == INSERTED).any():
+        ids = events["event_id"]
+        if (ids == INSERTED).any() or not ids.is_monotonic_increasing:
             events, labels = _numbered(events, labels)
         out.events, out.users, out.labels = self._formed(events), users, labels
         grouped = next((r.column for r in self.relations if isinstance(r, AsCategory)), None)
@@ -330,6 +334,7 @@ def in_order(relations: Iterable[Relation], columns: Iterable[str] | None = None
     first: list[Relation] = [r for r in relations if isinstance(r, Breach)]
     # all else follows of the rows that these put in, too
     first += [r for r in relations if isinstance(r, Recurrence)]
+    first += [r for r in relations if isinstance(r, TimeOfDay)]
     first += [r for r in relations if isinstance(r, FollowUp)]
     last: list[Relation] = [r for r in relations if isinstance(r, LocalDays)]
     last += [r for r in relations if isinstance(r, Campaigns)]  # other rows are as learnt by then

@@ -18,6 +18,7 @@ from eventlog._runtime.errors import InputError
 from generators.structure.declared import Declared
 from generators.structure.finding import evidence
 from generators.structure.finding.breaches import find_breaches
+from generators.structure.finding.clocks import find_times_of_day
 from generators.structure.finding.comparisons import find_comparison
 from generators.structure.finding.constants import FEWEST_GROUPS, FEWEST_KEYS
 from generators.structure.finding.follow_ups import candidates, find_follow_ups
@@ -111,6 +112,8 @@ class _Finder(Words):
             self.relations += find_breaches(self.whole)
             if find_recurrences(self.some, self.min_users):
                 self.relations += find_recurrences(self.whole, self.min_users)
+        if not self.declared & {"event", "timestamp"}:
+            self.relations += find_times_of_day(self.whole, self.min_users)
         self.totals(["user"])
         self.user_constants(list(self.free))
         self.templates()

@@ -11,7 +11,7 @@ from eventlog import EventLog
 from generators.structure.declared import Declared
 from generators.structure.finding import evidence
 from generators.structure.finding.campaigns import find_campaigns
-from generators.structure.finding.zones import find_zone
+from generators.structure.finding.clocks import find_zone
 from generators.structure.relations.base import Relation
 from generators.structure.relations.dependency import Dependency, keys_of
 from generators.structure.relations.offers import Campaigns

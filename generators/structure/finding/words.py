@@ -6,11 +6,15 @@ import msgspec
 import pandas as pd
 
 from generators.structure.finding import evidence
-from generators.structure.finding.ahead import find_ahead, find_as_next
 from generators.structure.finding.constants import FEWEST_GROUPS, FEWEST_KEYS, Constants
 from generators.structure.finding.templates import find_template
-from generators.structure.finding.texts import find_folded, find_format
-from generators.structure.relations.ahead import Ahead
+from generators.structure.finding.texts import (
+    find_ahead,
+    find_as_next,
+    find_folded,
+    find_format,
+)
+from generators.structure.relations.ahead import Ahead, AsNext
 from generators.structure.relations.constants import UserDate
 from generators.structure.relations.forms import AsCategory, FoldedText
 from generators.structure.relations.times import HourDifference, TimeDifference, TimeOfItem
@@ -167,7 +171,8 @@ class Words(Constants):
         item = codes_of(tables.events["item_id"])
         grouped = [r.column for r in self.relations if isinstance(r, AsCategory)]
         own = {"category"} & set(tables.events) - self.declared
-        for name in [*sorted(own), *grouped, *self.free]:
+        known = {r.column for r in self.relations if isinstance(r, AsNext)}
+        for name in [n for n in (*sorted(own), *grouped, *self.free) if n not in known]:
             column = tables.events[name]
             if is_number(column) or is_time(column) or name in self.users_columns:
                 continue

@@ -1,12 +1,13 @@
-"""Columns that tell a time, in a form that is easier to learn: as a distance, or as an item's."""
+"""Columns that tell a time, in a form that is easier to learn, and hours that an event keeps to."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from generators.structure.relations.base import Relation
-from generators.structure.tables import DAY_MS, Tables, is_time, text_of
+from generators.structure.relations.base import Quantiles, Relation
+from generators.structure.relations.campaigns import PAST, Time
+from generators.structure.tables import DAY_MS, Tables, is_time, step_ms, text_of
 
 DISTANCE = "distance of "  # before the name of a time: the column that is learnt of it
 HOURS, HOUR_MS = 24, 3_600_000
@@ -229,3 +230,63 @@ class LocalDays(Relation, frozen=True, tag="local days", tag_field="kind"):
     def sentence(self) -> str:
         """See Relation."""
         return f"times are days of {self.zone}"
+
+
+class TimeOfDay(Relation, frozen=True, tag="time of day", tag_field="kind"):
+    """Rows of an event, alone in their sessions, come at the event's own time of the day.
+
+    As a salary does, a renewal at midnight, or whatever a machine does.
+
+    Attributes:
+        event: its name.
+        start: ms after midnight of UTC, from which its times are counted.
+        times: quantiles of these times, ms.
+    """
+
+    event: str
+    start: Time
+    times: Quantiles
+
+    def reduce(self, tables: Tables) -> None:
+        """See Relation."""
+
+    def restore(self, tables: Tables, rng: np.random.Generator) -> None:
+        """Move the rows to such a time of their day, or of the day before at the log's end."""
+        past = tables.events["event_id"].to_numpy() == PAST
+        rows = np.flatnonzero(tables.is_event([self.event]) & ~past)
+        rows = rows[rng.random(len(rows)) >= self.exceptions]
+        if not len(rows):
+            return
+        self._leave(tables, rows)
+        day = tables.time[rows] // DAY_MS * DAY_MS + self.start
+        places, step = np.linspace(0, 1, len(self.times)), step_ms(tables)
+        time = tables.time.copy()
+        time[rows] = day + np.interp(rng.random(len(rows)), places, self.times) // step * step
+        time[rows] -= np.where(time[rows] > tables.time.max(), DAY_MS, 0)
+        stamps = pd.to_datetime(time, unit="ms", utc=True).as_unit("ms")
+        owner = pd.factorize(tables.events["user_id"])[0]
+        order = np.lexsort((np.arange(len(time)), time, owner, ~past))
+        events = tables.events.assign(timestamp=stamps).iloc[order]
+        tables.replace_events(events.reset_index(drop=True))
+
+    def _leave(self, tables: Tables, rows: np.ndarray) -> None:
+        """Give rows that are not alone in their session sessions of their own."""
+        if "session_id" not in tables.events:
+            return
+        among = rows[~alone(tables, self.event)[rows]]
+        ids = tables.events["session_id"].astype(object).to_numpy(copy=True)
+        there = pd.notna(ids[among])
+        ids[among[there]] = [f"{ids[k]}-{n}" for n, k in enumerate(among[there])]
+        tables.events["session_id"] = pd.Series(ids).astype("category")
+
+    def sentence(self) -> str:
+        """See Relation."""
+        minutes = int(self.start + np.median(self.times)) % DAY_MS // 60_000
+        return f"{self.event} comes at about {minutes // 60:02d}:{minutes % 60:02d} UTC"
+
+
+def alone(tables: Tables, event: str) -> np.ndarray:
+    """Return the rows (n,) of an event in whose session no other event is, or that have none."""
+    mine, session = tables.is_event([event]), tables.session
+    others = pd.Series(~mine).groupby(session).transform("any").to_numpy()
+    return mine & ((session < 0) | ~others)

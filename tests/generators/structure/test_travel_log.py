@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from fixtures.timed_rows import log_of_rows
 
 import generators
 from eventlog import EventLog
+from generators.structure.declared import as_toml, read_declared
+from generators.structure.finding.finder import find_structure
 
 COUNTRY = {"Rome": "IT", "Milan": "IT", "Paris": "FR", "Nice": "FR"}
 HOTELS = 40
@@ -90,6 +93,13 @@ def test_an_item_is_of_the_group_of_its_row(log: EventLog, twin: EventLog) -> No
     looks = twin.events[twin.events["event"] != "review"]
     cities = looks.groupby(looks["session_id"].astype(str))["city"].nunique()
     assert (cities == 1).mean() > 0.7
+
+
+def test_its_structure_is_written_and_read_again(log: EventLog, tmp_path: Path) -> None:
+    found, path = find_structure(log.ordered(), min_users=5), tmp_path / "structure.toml"
+    path.write_text(as_toml(found), encoding="utf-8")
+    again = find_structure(log.ordered(), min_users=5, declared=read_declared(path, log))
+    assert sorted(again.sentences()) == sorted(found.sentences())
 
 
 def test_counters_count_from_where_the_log_does(twin: EventLog) -> None:
