@@ -108,7 +108,7 @@ def ends_after(u, is_session_start, longest):
         return True
     left = rows_left(u)
     if u.n_sessions > 0:
-        return left - 1 <= max(u.n_sessions - u.sessions - is_session_start, 0)
+        return left - 1 <= max(sessions_left(u) - is_session_start, 0)
     if left == 0 and not is_final(u):  # it is the first of the last session
         left = u.length - u.rows
     return left <= 1

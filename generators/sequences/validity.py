@@ -347,8 +347,7 @@ def _unfinished(codec: Codec, steps: EncodedSequences) -> list[str]:
     if codec.private:
         return []
     event = steps.target[:, steps.names.index("event")].numpy()
-    starts = codec.clock.starts_session(steps.target[:, steps.names.index("gap")]).numpy()
-    starts[steps.offsets[:-1]] = True
+    starts = _session_starts(codec, steps)
     rows = np.flatnonzero(event > 0)
     last = np.append(starts[rows][1:], True)
     found = []
@@ -357,6 +356,13 @@ def _unfinished(codec: Codec, steps: EncodedSequences) -> list[str]:
         if mine.sum() * last.mean() >= FEWEST_LAST and last[mine].mean() <= LAST:
             found.append(name)
     return found
+
+
+def _session_starts(codec: Codec, steps: EncodedSequences) -> np.ndarray:
+    """Return which rows begin a session, a user's first row among them, (n_steps,) bool."""
+    starts = codec.clock.starts_session(steps.target[:, steps.names.index("gap")]).numpy()
+    starts[steps.offsets[:-1]] = True
+    return np.asarray(starts)
 
 
 def _theme(codec: Codec, steps: EncodedSequences) -> dict[str, Any]:
@@ -368,8 +374,7 @@ def _theme(codec: Codec, steps: EncodedSequences) -> dict[str, Any]:
     if codec.private or codec.items.size <= 1:
         return {}
     event = steps.target[:, steps.names.index("event")].numpy()
-    starts = codec.clock.starts_session(steps.target[:, steps.names.index("gap")]).numpy()
-    starts[steps.offsets[:-1]] = True
+    starts = _session_starts(codec, steps)
     session, item = np.cumsum(starts), steps.items.numpy()
     done = [n for n in codec.events.values if codec.roles[n] not in LOOKED]
     for events in (codec.events.values, done):

@@ -12,12 +12,10 @@ from generators.structure.finding.rows import FEWEST_ROWS, HOLDS
 from generators.structure.relations.ahead import (
     Ahead,
     AsNext,
-    about_next,
-    beginnings,
     next_in_session,
     place_of_next,
 )
-from generators.structure.relations.forms import FoldedText
+from generators.structure.relations.forms import FoldedText, beginning, beginnings
 from generators.structure.tables import Tables, codes_of, text_of
 
 # How a date, or a time, may be written in text; a number may be one as well, as 20260314.
@@ -49,7 +47,7 @@ def find_folded(tables: Tables, name: str, min_users: int) -> FoldedText | None:
     kept |= _beginnings(values, code, rare, tables.user, min_users)
     if not kept:
         return None
-    table = np.array([_kept(v, kept) for v in values] + [False])
+    table = np.array([beginning(v, kept) is not None for v in values] + [False])
     covered = table[code][rows].mean()
     if evidence.is_id(code, tables.user) and covered < 0.5:
         return None
@@ -72,11 +70,6 @@ def _beginnings(
         kept |= {str(names[k]) for k in enough}
         left &= ~np.isin(start, enough)
     return kept
-
-
-def _kept(value: str, kept: set[str]) -> bool:
-    words = value.split(" ")
-    return any(" ".join(words[:n]) in kept for n in range(len(words), 0, -1))
 
 
 def find_format(column: pd.Series, time: np.ndarray | None = None) -> str | None:
@@ -151,10 +144,10 @@ def find_as_next(some: Tables, column: str) -> AsNext | None:
     None where it is so of no event, or hardly varies.
     """
     value = codes_of(some.events[column])
-    rows, ahead = about_next(some, column), place_of_next(some, column)
+    ahead = place_of_next(some, column)
     found = []
     for name in map(str, some.event_names):
-        mine = np.flatnonzero(rows & some.is_event([name]))
+        mine = np.flatnonzero((ahead >= 0) & some.is_event([name]))
         if len(mine) < FEWEST_ROWS or np.bincount(value[mine]).max() > MOST_USUAL * len(mine):
             continue
         if (value[mine] == value[ahead[mine]]).mean() >= HOLDS:

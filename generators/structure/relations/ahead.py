@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from typing import Annotated
 
 import msgspec
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from generators.structure.relations.base import Relation, spoilt
-from generators.structure.relations.forms import beginning
+from generators.structure.relations.forms import beginnings
 from generators.structure.relations.template import REST
 from generators.structure.tables import Tables, text_of
 
@@ -96,9 +95,9 @@ class AsNext(Relation, frozen=True, tag="as next", tag_field="kind"):
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""
         column = tables.events[self.column]
-        source = np.arange(len(column))
-        rows = about_next(tables, self.column) & tables.is_event(self.events)
-        source[rows] = place_of_next(tables, self.column)[rows]
+        ahead = place_of_next(tables, self.column)
+        about = (ahead >= 0) & tables.is_event(self.events)
+        source = np.where(about, ahead, np.arange(len(column)))
         tables.events[self.column] = column.iloc[source].set_axis(column.index)
 
     def sentence(self) -> str:
@@ -106,18 +105,15 @@ class AsNext(Relation, frozen=True, tag="as next", tag_field="kind"):
         return f"{self.column} of {' and '.join(self.events)} is that of the session's next item"
 
 
-def about_next(tables: Tables, column: str) -> np.ndarray:
-    """Return the rows (n,) with a value and no item, after which an item with a value comes."""
-    alone = tables.events["item_id"].isna() & tables.events[column].notna()
-    found: np.ndarray = alone.to_numpy() & (place_of_next(tables, column) >= 0)
-    return found
-
-
 def place_of_next(tables: Tables, column: str) -> np.ndarray:
-    """Return the place of the session's next row with an item and a value, (n,), -1 = none."""
-    there = (tables.events["item_id"].notna() & tables.events[column].notna()).to_numpy()
-    place = pd.Series(np.where(there, np.arange(len(there), dtype=np.float64), np.nan))
-    return place.groupby(tables.visit).bfill().fillna(-1).to_numpy().astype(np.int64)
+    """Return where the session's next row with an item and a value is, (n,) int64.
+
+    That is of rows with a value and no item; -1 for others, and where there is none.
+    """
+    item, known = (tables.events[n].notna().to_numpy() for n in ("item_id", column))
+    place = pd.Series(np.where(item & known, np.arange(len(item), dtype=np.float64), np.nan))
+    ahead = place.groupby(tables.visit).bfill().fillna(-1).to_numpy().astype(np.int64)
+    return np.where(known & ~item, ahead, -1)
 
 
 def next_in_session(tables: Tables, column: str) -> pd.Series:
@@ -125,10 +121,3 @@ def next_in_session(tables: Tables, column: str) -> pd.Series:
     value = text_of(tables.events[column]).reset_index(drop=True)
     ahead = value.groupby(tables.visit).shift(-1).groupby(tables.visit).bfill()
     return ahead.astype(object).where(ahead.notna(), None)
-
-
-def beginnings(column: pd.Series, kept: Container[str]) -> pd.Series:
-    """Return the longest beginning of each text that is kept, by words, (n,), None without any."""
-    texts = text_of(column).astype("category")
-    names = [beginning(str(v), kept) for v in texts.cat.categories]
-    return pd.Series(np.array([*names, None], dtype=object)[texts.cat.codes.to_numpy()])

@@ -111,6 +111,11 @@ class Presence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 PRESENT = "present"
 
 
+def drawn_from(quantiles: list[float], n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return n numbers, float64, whose quantiles at even distances are `quantiles`."""
+    return np.interp(rng.random(n), np.linspace(0, 1, len(quantiles)), quantiles)
+
+
 def spoilt(values: np.ndarray, rate: float, rng: np.random.Generator) -> np.ndarray:
     """Return `values` (n,) with the values of other rows in a share `rate` of the rows."""
     if rate <= 0 or len(values) == 0:

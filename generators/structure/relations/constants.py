@@ -6,7 +6,14 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from generators.structure.relations.base import Decimals, Finite, Presence, Quantiles, Relation
+from generators.structure.relations.base import (
+    Decimals,
+    Finite,
+    Presence,
+    Quantiles,
+    Relation,
+    drawn_from,
+)
 from generators.structure.relations.forms import names_of
 from generators.structure.relations.times import ISO, times_of
 from generators.structure.tables import Tables, filled, first_rows, is_number, numbers_of
@@ -113,7 +120,7 @@ class UserLevel(Relation, frozen=True, tag="level of a user", tag_field="kind"):
         """See Relation."""
         level = of_users(tables, self.column).to_numpy(dtype=np.float64, na_value=np.nan)
         n = len(level)
-        moved = np.interp(rng.random(n), np.linspace(0, 1, len(self.spread)), self.spread)
+        moved = drawn_from(self.spread, n, rng)
         there = self.present.of(tables, self.column)
         value = (level + moved).round(self.decimals)
         tables.events[self.column] = np.where(there, value, np.nan)

@@ -11,7 +11,13 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from generators.structure.relations.base import Finite, Quantiles, Relation, Share
+from generators.structure.relations.base import (
+    Finite,
+    Quantiles,
+    Relation,
+    Share,
+    drawn_from,
+)
 from generators.structure.relations.campaigns import INSERTED, PAST
 from generators.structure.relations.offers import insert
 from generators.structure.relations.rows import Lagged
@@ -78,9 +84,7 @@ class FollowUp(Relation, frozen=True, tag="follow-up", tag_field="kind"):
         last = last[rng.random(len(last)) < self.rate]
         if not len(last):
             return
-        places = np.linspace(0, 1, len(self.lag))
-        lag = np.interp(rng.random(len(last)), places, self.lag)
-        time = tables.time[last] + lag.astype(np.int64)
+        time = tables.time[last] + drawn_from(self.lag, len(last), rng).astype(np.int64)
         last, time = last[time <= tables.time.max()], time[time <= tables.time.max()]
         if len(last):
             time = time // step_ms(tables) * step_ms(tables)

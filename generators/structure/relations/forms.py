@@ -160,11 +160,8 @@ class FoldedText(Relation, frozen=True, tag="folded text", tag_field="kind"):
         """See Relation."""
         if self.column not in tables.events:
             return
-        kept = set(self.kept)
-        column = tables.events[self.column].astype("category")
-        names = [beginning(str(v), kept) for v in column.cat.categories]
-        code = column.cat.codes.to_numpy()
-        tables.events[self.column] = np.array([*names, None], dtype=object)[code]
+        cut = beginnings(tables.events[self.column], set(self.kept))
+        tables.events[self.column] = cut.to_numpy()
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """A cut value stays cut."""
@@ -175,6 +172,13 @@ class FoldedText(Relation, frozen=True, tag="folded text", tag_field="kind"):
             "what few users have is cut after the words that enough of them share "
             f"({self.folded:.1%} of the rows)"
         )
+
+
+def beginnings(column: pd.Series, kept: Container[str]) -> pd.Series:
+    """Return the longest beginning of each text that is kept, by words, (n,), None without any."""
+    texts = text_of(column).astype("category")
+    names = [beginning(str(v), kept) for v in texts.cat.categories]
+    return pd.Series(np.array([*names, None], dtype=object)[texts.cat.codes.to_numpy()])
 
 
 def beginning(value: str, kept: Container[str]) -> str | None:

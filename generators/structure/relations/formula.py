@@ -14,6 +14,7 @@ from generators.structure.relations.base import (
     Presence,
     Quantiles,
     Relation,
+    drawn_from,
     spoilt,
 )
 from generators.structure.relations.constants import drop_from_users, move_to_users, of_users
@@ -313,7 +314,7 @@ class RunningNumber(Relation, frozen=True, tag="running number", tag_field="kind
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""
         n = len(tables.events)
-        step = np.interp(rng.random(n), np.linspace(0, 1, len(self.steps)), self.steps)
+        step = drawn_from(self.steps, n, rng)
         order = np.lexsort((np.arange(n), tables.time))
         value = np.empty(n)
         begin = self.first * (1 + int(rng.integers(0, 1000)) / 1000)

@@ -288,14 +288,19 @@ def insert(tables: Tables, rows: pd.DataFrame) -> None:
         if isinstance(events[name].dtype, pd.CategoricalDtype):
             events[name] = events[name].astype(object)
     joined = pd.concat([events, rows.astype(numbers)], ignore_index=True)
-    owner = pd.factorize(joined["user_id"])[0]
-    past = joined["event_id"].to_numpy() == PAST
-    place, time = joined["_place"].to_numpy(), joined["timestamp"].astype("int64").to_numpy()
-    joined = joined.iloc[np.lexsort((place, time, owner, ~past))].drop(columns="_place")
+    joined = in_time(joined, joined["_place"].to_numpy()).drop(columns="_place")
     for name in joined:
         if joined[name].dtype == object:
             joined[name] = _typed(joined[name])
     tables.replace_events(joined.reset_index(drop=True))
+
+
+def in_time(events: pd.DataFrame, place: np.ndarray) -> pd.DataFrame:
+    """Return rows by user and time, those of the past first; of one time by their `place` (n,)."""
+    owner = pd.factorize(events["user_id"])[0]
+    past = events["event_id"].to_numpy() == PAST
+    time = events["timestamp"].astype("int64").to_numpy()
+    return events.iloc[np.lexsort((place, time, owner, ~past))]
 
 
 def _typed(column: pd.Series) -> pd.Series:

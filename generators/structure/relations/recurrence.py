@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from generators.structure.relations.base import Quantiles, Relation, Share
+from generators.structure.relations.base import Quantiles, Relation, Share, drawn_from
 from generators.structure.relations.campaigns import INSERTED, Time, count_until
 from generators.structure.relations.offers import insert
 from generators.structure.tables import DAY_MS, Tables, codes_of, first_rows, step_ms
@@ -72,9 +72,8 @@ class Recurrence(Relation, frozen=True, tag="recurrence", tag_field="kind"):
         source = np.flatnonzero(mine[tables.user[found.row]] & (rng.random(len(share)) < share))
         time, end, drawn = found.time[source], tables.time.max(), list[tuple]()
         for _ in range(MOST_AGAIN):
-            places = np.linspace(0, 1, len(self.lag))
             time = a_month_after(time) if self.months else time
-            time = time + np.interp(rng.random(len(time)), places, self.lag).astype(np.int64)
+            time = time + drawn_from(self.lag, len(time), rng).astype(np.int64)
             there = time <= end
             source, time = source[there], time[there]
             if not len(source):

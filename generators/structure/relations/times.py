@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from generators.structure.relations.base import Quantiles, Relation
+from generators.structure.relations.base import Quantiles, Relation, drawn_from
 from generators.structure.relations.campaigns import PAST, Time
+from generators.structure.relations.offers import in_time
 from generators.structure.tables import DAY_MS, Tables, is_time, step_ms, text_of
 
 DISTANCE = "distance of "  # before the name of a time: the column that is learnt of it
@@ -259,14 +260,11 @@ class TimeOfDay(Relation, frozen=True, tag="time of day", tag_field="kind"):
             return
         self._leave(tables, rows)
         day = tables.time[rows] // DAY_MS * DAY_MS + self.start
-        places, step = np.linspace(0, 1, len(self.times)), step_ms(tables)
-        time = tables.time.copy()
-        time[rows] = day + np.interp(rng.random(len(rows)), places, self.times) // step * step
+        time, step = tables.time.copy(), step_ms(tables)
+        time[rows] = day + drawn_from(self.times, len(rows), rng) // step * step
         time[rows] -= np.where(time[rows] > tables.time.max(), DAY_MS, 0)
         stamps = pd.to_datetime(time, unit="ms", utc=True).as_unit("ms")
-        owner = pd.factorize(tables.events["user_id"])[0]
-        order = np.lexsort((np.arange(len(time)), time, owner, ~past))
-        events = tables.events.assign(timestamp=stamps).iloc[order]
+        events = in_time(tables.events.assign(timestamp=stamps), np.arange(len(time)))
         tables.replace_events(events.reset_index(drop=True))
 
     def _leave(self, tables: Tables, rows: np.ndarray) -> None:
