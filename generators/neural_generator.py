@@ -43,7 +43,8 @@ from generators.nn.posterior import normal_of, posterior_draws
 from generators.nn.training import check_finite, epochs_of, train, train_attributes
 from generators.privacy.accounting import PrivacyLedger
 from generators.privacy.counts import shares_of
-from generators.sampling.calibration import Biases, calibrate_fields, restored_biases, state_of
+from generators.sampling.biases import Biases, restored_biases, state_of
+from generators.sampling.calibration import calibrate_fields
 from generators.sampling.conditions import with_labelled_sessions
 from generators.sampling.parts import FIELDS_STREAM, one_thread, stream
 from generators.sampling.sampler import sample_rows

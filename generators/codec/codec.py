@@ -55,6 +55,7 @@ from generators.sequences.codes import (
 )
 from generators.sequences.feature_layout import Blocks, Counter, feature_sizes
 from generators.sequences.levels import time_of
+from generators.sequences.spending import Spending
 from generators.sequences.user_record import Effects
 from generators.structure.structure import Structure
 
@@ -324,10 +325,7 @@ class Codec:
         return price
 
     def label_needs(self, kind: str) -> torch.Tensor:
-        """Return the least session label with which each code of a label can occur.
-
-        It is (codes of the field of `kind`,) int64.
-        """
+        """Return the least session label with which each code of a label can occur, (codes,)."""
         return torch.tensor(
             [0] + [self.session_labels.index((kind, v)) + 1 for v in self.labels.kinds[kind]]
         )
@@ -338,7 +336,9 @@ class Codec:
         def table(by_role: Mapping[str, int]) -> np.ndarray:
             return np.array([0] + [by_role.get(self.roles[e], 0) for e in self.events.values])
 
-        labels = [k for k, n in enumerate(self.rest_fields) if n.startswith("label:")]
+        rest = {n: k for k, n in enumerate(self.rest_fields)}
+        cost = {n: len(self.value_fields) + k for n, k in rest.items() if not self.private}
+        middle = {name: np.mean(bins.ends(), axis=0) for name, bins in self.bins.items()}
         return Effects(
             sets=table(FLAGS_SET),
             clears=table(FLAGS_CLEARED),
@@ -347,11 +347,12 @@ class Codec:
             carts_end=self.rules.carts_end,
             theme=self.item_table(self.rules.theme),
             themed=np.array([e in self.rules.themed for e in ("", *self.events.values)]),
-            labels=np.array(labels, dtype=np.int64),
+            labels=np.array([rest[f"label:{k}"] for k in self.labels.kinds], dtype=np.int64),
             values=len(self.value_fields),
             rest=len(self.rest_fields),
             ids=len(self.ids),
             blocks=self.blocks(),
+            spending=Spending.of(cost, middle, self.items.price),
         )
 
     def rhythms_of(self, user_attributes: torch.Tensor) -> np.ndarray:
@@ -362,10 +363,9 @@ class Codec:
         return np.maximum(code - 1, 0)
 
     def weekly_cycles(self) -> torch.Tensor:
-        """Return what the weekly cycle of each rhythm adds to the logits of a gap.
+        """Return what the weekly cycle of each rhythm adds to a gap's logits; see `Clock.cycle`.
 
-        (rhythms, 1 + WEEK_HOURS, gap codes), by the hour of the week of the row before, from 1 on;
-        0 = there was none. See `Clock.cycle`.
+        (rhythms, 1 + WEEK_HOURS, gap codes), by the hour of the week of the row before + 1.
         """
         no_hour = torch.zeros(1, self.clock.size)
         weekly = self.timing_params().weekly

@@ -12,7 +12,7 @@ from eventlog.sessions import SESSION_GAP_S
 from generators.codec.clock import DAY_MS
 from generators.codec.codec import Codec
 from generators.codec.coders import Values, string_codes
-from generators.codec.parts import Items
+from generators.codec.parts import SPREAD, Items
 
 HALF_A_CENT = 0.0051  # prices are rounded to cents: what is nearer to the item's price is the price
 
@@ -142,7 +142,7 @@ def habits(
             found["amount"] = found["quantity"] + found["price"]
     n_users = int(owner.max(initial=-1)) + 1
     spreads = {
-        f"spread of {name}": spread(owner, values, n_users)
+        SPREAD + name: spread(owner, values, n_users)
         for name, values in found.items()
         if name not in (("quantity", "price") if "amount" in found else ("price",))
     }

@@ -32,6 +32,7 @@ from generators.privacy.queries import PrivateQueries
 USERS_OF_BIN = 25  # of arrival, span and length, at the least
 MOST_FAVOURITES = 256  # values of an attribute of items among which a user can have favourites
 HABIT_LEVELS = 10  # intervals of a mean over a user's rows
+HABIT_TAIL = 2  # halvings of the outermost ones: few users pay most of what is paid
 MOST_PRICELESS = 20  # with so few items of known price there are no levels of price
 
 
@@ -290,6 +291,7 @@ def learn_habits(
             log=False,
             decimals=6,
             point_share=1 / HABIT_LEVELS,
+            tail=HABIT_TAIL,
         )
         if bins.size > 2:
             attributes[USUAL + name] = bins

@@ -31,6 +31,8 @@ FAVOURITES = {"favourite ": 1, "second ": 2}
 # Attributes of users named 'usual quantity', 'usual price': intervals of a user's mean, see
 # `features.habits`.
 USUAL = "usual "
+# What 'usual spread of quantity' has between: how far a user's numbers lie off the usual one.
+SPREAD = "spread of "
 # Attributes that items get from their rows, in fifths: by price within the category, by number of
 # rows, by the share of rows that are more than a look.
 PRICE_LEVEL, POPULARITY, SALES = "price level", "popularity level", "sales level"

@@ -26,12 +26,12 @@ from generators.markov.item_weights import Chain
 from generators.markov.pacing import PacedGaps, Pacing
 from generators.markov.tables import FRESH_PRICE, PARTS, joined
 from generators.markov.user_levels import size_of, visit_of
-from generators.sampling.calibration import AddedBiases, Biases
+from generators.sampling.biases import AddedBiases, Biases
 from generators.sequences import feature_layout as layout
 from generators.sequences.feature_layout import Counter
 
 HOURS_A_DAY = 24
-OF_BIASES = {"features", "attributes", "event"}  # what the biases of a field read
+OF_BIASES = {"features", "attributes", "event", "item"}  # what the biases of a field read
 
 
 class MarkovStepModel:
@@ -113,13 +113,11 @@ class MarkovStepModel:
             return self._gap_logits(rows)
         seen = self._seen(name, rows)
         logits = self.log[name][self._looked_up(name, seen)]
-        if name == COPY_ACTION:
-            if self.odds_of_another != 0.0:
-                apart = self.announced.others(seen.features, self.recent[rows])
-                logits[:, COPIES] += self.odds_of_another * apart
-            return logits
+        if name == COPY_ACTION and self.odds_of_another != 0.0:
+            apart = self.announced.others(seen.features, self.recent[rows])
+            logits[:, COPIES] += self.odds_of_another * apart
         at = seen.features[:, layout.LAST_EVENT] if name == "event" else seen.event
-        added = self.biases.of(name, at, at, seen.features, seen.attributes)
+        added = self.biases.of(name, at, at, seen.features, seen.attributes, seen.item)
         return logits if added is None else logits + added
 
     def _gap_logits(self, rows: np.ndarray) -> np.ndarray:
@@ -138,7 +136,11 @@ class MarkovStepModel:
             for part in PARTS
             if part in self.shares
         }
-        return joined(self.codec, parts, torch.from_numpy(cycle)).numpy()
+        logits = joined(self.codec, parts, torch.from_numpy(cycle)).numpy()
+        features, attributes = self.seen.features[rows], self.seen.attributes[rows]
+        before = features[:, layout.LAST_EVENT]
+        added = self.biases.of("gap", before, before, features, attributes)
+        return logits if added is None else logits + added
 
     def _seen(self, name: str, rows: np.ndarray) -> ContextFeatures:
         """Return what the context of a field is made of in `rows`, at the least."""

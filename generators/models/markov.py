@@ -62,7 +62,8 @@ from generators.markov.tables import FRESH_PRICE, part_codes, table_sizes
 from generators.privacy.accounting import PrivacyLedger
 from generators.privacy.counts import Tables
 from generators.privacy.pairs import Pairs
-from generators.sampling.calibration import Biases, calibrate_fields, restored_biases, state_of
+from generators.sampling.biases import Biases, restored_biases, state_of
+from generators.sampling.calibration import calibrate_fields
 from generators.sampling.parts import FIELDS_STREAM, stream
 from generators.sequence_model import SequenceGenerator
 from generators.sequences.encode import EncodedSequences

@@ -16,20 +16,29 @@ come.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from generators.codec.codec import SESSION_LABEL, Codec
-from generators.codec.coders import Values
+from generators.sampling.biases import (
+    MOST_BIAS,
+    SPENT,
+    Biases,
+    contexts_given,
+    counted_by_attribute,
+    given,
+    given_attributes,
+    shapes_of_biases,
+)
 from generators.sampling.conditions import with_labelled_sessions
 from generators.sampling.contexts import Contexts
 from generators.sampling.counted_rows import CountedRows, rows_of_log, rows_of_sample
-from generators.sampling.price_levels import PriceLift, price_level
+from generators.sampling.habits import habits_of_fields, tilt
+from generators.sampling.price_levels import price_level
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.sampled import Sampled
-from generators.structure.structure import GIVEN, ITEM_PRICE
-from generators.validation import LARGEST_WEIGHT, array
+from generators.structure.structure import ITEM_PRICE
 
 ROUNDS = 5  # samples
 RAKINGS = 3  # of the tables of a field, on each of them
@@ -37,24 +46,19 @@ MOST_ROWS, MOST_TIMES = 40_000, 2  # of a sample: rows, and times as many users 
 FEW = 5.0  # rows that say nothing of a difference between a sample and the log
 # Likewise rows with one code of users who have an attribute in common: a user's rows are alike.
 FEW_OF_CODE = 30.0
-MOST_STEP, MOST_BIAS = 2.0, 4.0  # that a bias changes by at a time, and that it comes to
+MOST_STEP = 2.0  # that a bias changes by at a time
 # Times that a bias by an attribute moves further at first than rows that were all alike would need;
 # less and less in later rounds, as the samples differ by chance as well.
 BEYOND = 1.5
 LEAST = 1e-9  # weight of rows
-MOST_CODES = 32  # of an attribute, and of a column whose values are counted by it
 
-# (contexts, codes) float32 by what it is of: what is added to the logits of a field. The context of
-# the event is the code + 1 of the one before (0 = none), that of other fields the code of the
-# event; of a field given an attribute these are the contexts of each of the attribute's codes.
-Biases = Mapping[str, np.ndarray]
 # biases, users, number of the sample, are the users to have labelled sessions? -> rows
 Draw = Callable[[Biases, int, int, bool], Sampled]
 
 
 def calibrate_fields(codec: Codec, steps: EncodedSequences, draw: Draw, *, network: bool) -> Biases:
     """Return the biases; `draw` samples users with those found so far."""
-    real = rows_of_log(codec, steps)
+    real, habits = rows_of_log(codec, steps), habits_of_fields(codec)
     shapes = shapes_of_biases(codec, network=network)
     biases = {n: np.zeros(shape, dtype=np.float32) for n, shape in shapes.items()}
     biases["event"] += _of_once(codec, steps)
@@ -68,8 +72,12 @@ def calibrate_fields(codec: Codec, steps: EncodedSequences, draw: Draw, *, netwo
         drawn = rows_of_sample(codec, draw(biases, users, k, False))
         if labelled:
             drawn = drawn.and_labelled(rows_of_sample(codec, draw(biases, labelled, k, True)))
-        for name in (*(n for n in codec.fields() if n in biases), ITEM_PRICE):
-            _rake(codec, name, real, drawn, biases, BEYOND / (1 + k / 2))
+        for name in (*codec.fields(), ITEM_PRICE):
+            weight, followed = np.ones(len(drawn.event)), habits.get(name)
+            if followed:
+                times = 1 / (1 + k / 2)
+                weight = tilt(followed, name, (real, drawn), biases, times=times, rounds=RAKINGS)
+            _rake(codec, name, real, drawn, biases, BEYOND / (1 + k / 2), weight)
     return biases
 
 
@@ -88,126 +96,6 @@ def _of_once(codec: Codec, steps: EncodedSequences) -> np.ndarray:
     return gain.clip(max=MOST_BIAS)
 
 
-def shapes_of_biases(codec: Codec, *, network: bool) -> dict[str, tuple[int, int]]:
-    """Return the shape of each of the biases, by what it is of."""
-    events, sizes = codec.events.size, codec.fields()
-    contexts = {"event": events + 1, **dict.fromkeys(codec.value_fields, events)}
-    if network:
-        contexts = Contexts(codec).sizes(codec)
-    shapes = {name: (n, sizes[name]) for name, n in contexts.items()}
-    for name, size in _counted_by_attribute(codec).items():
-        for attribute, place in given_attributes(codec).items():
-            n = codec.user_attributes[attribute].size * _contexts_given(codec, name)
-            shapes[given(name, place)] = (n, size)
-    return shapes
-
-
-def state_of(biases: Biases) -> dict[str, np.ndarray]:
-    """Return the arrays of a generator's file, from which `restored_biases` makes the biases."""
-    return {_key(name): bias for name, bias in biases.items()}
-
-
-def restored_biases(codec: Codec, arrays: Mapping[str, np.ndarray], *, network: bool) -> Biases:
-    """Return the biases in the arrays of a generator's file.
-
-    Raises StateError where they are not what `state_of` gave.
-    """
-    most = LARGEST_WEIGHT
-    return {
-        name: array(arrays, _key(name), dtype="float32", shape=shape, low=-most, high=most)
-        for name, shape in shapes_of_biases(codec, network=network).items()
-    }
-
-
-def _key(name: str) -> str:
-    return f"bias/{name}"
-
-
-def given_attributes(codec: Codec) -> dict[str, int]:
-    """Return the attributes by which fields are counted, and the place of each.
-
-    They are those that the log's users have in words: all else about them is the codec's own.
-    """
-    return {
-        name: place
-        for place, (name, coder) in enumerate(codec.user_attributes.items())
-        if name in codec.users.columns and isinstance(coder, Values) and coder.size <= MOST_CODES
-    }
-
-
-def given(name: str, place: int) -> str:
-    """Return the name of the biases of a field by the attribute at a place; no column's name."""
-    return f"{GIVEN}{place}: {name}"
-
-
-def _contexts_given(codec: Codec, name: str) -> int:
-    """Return how many contexts a field has for each code of an attribute."""
-    if name == ITEM_PRICE:
-        return 1
-    return codec.events.size + 1 if name == "event" else codec.events.size
-
-
-def _counted_by_attribute(codec: Codec) -> dict[str, int]:
-    """Return the codes of the fields that are counted by attributes; of a column, its values.
-
-    The level of an item's price is counted as a field is.
-    """
-    sizes = {name: codec.values[name].size for name in codec.value_fields}
-    sizes = {"event": codec.events.size} | {n: s for n, s in sizes.items() if s <= MOST_CODES}
-    level = price_level(codec)
-    return sizes if level is None else {**sizes, ITEM_PRICE: int(level.max()) + 1}
-
-
-class AddedBiases:
-    """What is added to the logits of users who are sampled."""
-
-    def __init__(self, codec: Codec, biases: Biases) -> None:
-        self.codec, self.biases = codec, biases
-        self.counted, self.given = _counted_by_attribute(codec), given_attributes(codec)
-        names = {place: given(ITEM_PRICE, place) for place in self.given.values()}
-        tables = {place: biases[name] for place, name in names.items() if name in biases}
-        self.prices = PriceLift(codec, tables)
-        self.columns = {name: codec.value_column(name) for name in codec.value_fields}
-
-    def has(self, name: str) -> bool:
-        """Return whether anything is added to the logits of a field."""
-        return name in self.biases or (name == "category" and bool(self.prices.tables))
-
-    def of(
-        self,
-        name: str,
-        context: np.ndarray,
-        given_context: np.ndarray,
-        features: np.ndarray,
-        user_attributes: np.ndarray,
-    ) -> np.ndarray | None:
-        """Return what is added to the logits of a field, (m, codes); None: nothing.
-
-        Args:
-            name: of the field.
-            context: (m,) of the rows, of the field's own table.
-            given_context: (m,) of the rows, of its tables by attribute: the code + 1 of the event
-                before for the event, the event for a column.
-            features: (m, F) before the rows.
-            user_attributes: (m, S) of their users.
-        """
-        if not self.has(name):
-            return None
-        if name == "category":
-            return self.prices.of_categories(user_attributes)
-        out: np.ndarray = self.biases[name][context]
-        if name not in self.counted or not self.given:
-            return out
-        added = np.zeros((len(out), self.counted[name]), dtype=np.float32)
-        for place in self.given.values():
-            contexts = user_attributes[:, place] * _contexts_given(self.codec, name)
-            added += self.biases[given(name, place)][contexts + given_context]
-        if name != "event":  # missing, the same as before, the values
-            same = added[np.arange(len(out)), features[:, self.columns[name]]]
-            added = np.column_stack([np.zeros_like(same), same, added[:, 1:]])
-        return out + added
-
-
 def _rake(
     codec: Codec,
     name: str,
@@ -215,23 +103,27 @@ def _rake(
     drawn: CountedRows,
     biases: dict[str, np.ndarray],
     times: float,
+    weight: np.ndarray,
 ) -> None:
     """Change the biases of a field until the rows drawn, weighted by them, are as the real ones.
 
     Those by attributes change `times` as much; the real rows are weighted so that contexts are as
-    frequent as among those drawn, which the biases of this field cannot change.
+    frequent as among those drawn, which the biases of this field cannot change. `weight` (n,) are
+    those of the rows drawn, at first.
     """
     contexts, tables, frequent = Contexts(codec) if "gap" in biases else None, [], None
     if name in biases:
         pair = [_first_table(name, rows, codec, contexts) for rows in (real, drawn)]
         tables.append((name, pair[0], pair[1]))
         frequent = _as_frequent(pair[0], pair[1], len(biases[name])) if contexts else None
-    if name in _counted_by_attribute(codec):
+    if name in counted_by_attribute(codec):
         for place in given_attributes(codec).values():
-            n = _contexts_given(codec, name)
+            n = contexts_given(codec, name)
             pair = [_table_given(codec, name, rows, place, n) for rows in (real, drawn)]
             tables.append((given(name, place), pair[0], pair[1]))
-    weight = np.ones(len(drawn.event))
+    if name == "gap" and SPENT in biases:
+        pair = [(r.spent, np.where(_goes_on_or_begins(r), r.begins, -1)) for r in (real, drawn)]
+        tables.append((SPENT, pair[0], pair[1]))
     for _ in range(RAKINGS):
         for of, (row, code), (their_row, their_code) in tables:
             bias = biases[of]
@@ -243,7 +135,7 @@ def _rake(
             step = _step(wanted, counts) if of == name else _step_of_codes(wanted, counts)
             step[counts == 0] /= RAKINGS  # no weight says that it has been raised before
             if of != name and contexts and name == "event":  # of columns values have no other table
-                step = _apart(step, counts.sum(1), _contexts_given(codec, name))
+                step = _apart(step, counts.sum(1), contexts_given(codec, name))
             # what one code gains others of the same context lose, and nothing else does
             before, at = weight[theirs], their_row[theirs]
             change = np.exp(step[at, their_code[theirs]])
@@ -297,11 +189,13 @@ def _first_table(
     if name in rows.values:
         value = rows.values[name]
         return rows.event, np.where(rows.only_labels | (value < 0), -1, value > 0)
+    if name in codec.rest_fields and name in rows.codes:
+        return rows.event, np.where(rows.only_labels, -1, rows.codes[name])
     if contexts is None:
         return rows.before, rows.event
     counted = ~rows.only_labels | (rows.label > 0)
     if name == "gap":
-        counted = (~rows.only_labels | (rows.label_before > 0)) & (rows.before > 0)
+        counted = _goes_on_or_begins(rows)
         context = contexts.of_gap(rows.label_before, rows.before)
         return context, np.where(counted, rows.begins, -1)
     if name == SESSION_LABEL:
@@ -314,6 +208,12 @@ def _first_table(
     open_ = codec.rules.allowed[name].sum(1) > 1 if name in codec.rules.allowed else None
     counted &= True if open_ is None else open_[rows.event]
     return context, np.where(counted, rows.ids[name], -1)
+
+
+def _goes_on_or_begins(rows: CountedRows) -> np.ndarray:
+    """Return the rows before which there is one, whose session may have gone on, (n,) bool."""
+    counted: np.ndarray = (~rows.only_labels | (rows.label_before > 0)) & (rows.before > 0)
+    return counted
 
 
 def _table_given(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from generators.codec.codec import SESSION_LABEL, Codec
+from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
 from generators.codec.coders import Bins
 from generators.codec.parts import N_LABELLED_SESSIONS
 from generators.sequences import codes
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences, current_session_label
+from generators.sequences.feature_layout import Counter
 from generators.sequences.levels import rows_level
 from generators.sequences.sampled import Sampled
+from generators.sequences.spending import spent_before
 
 
 class CountedRows(NamedTuple):
@@ -24,12 +27,16 @@ class CountedRows(NamedTuple):
     event: np.ndarray
     values: dict[str, np.ndarray]  # resolved, 0 = missing, -1 = the row is not asked
     attributes: np.ndarray  # (n, S) of the rows' users
+    item: np.ndarray  # its code, 0 = none
     fresh_item: np.ndarray  # code of the item, 0 = none, or one that the user has had before
     ids: dict[str, np.ndarray]  # how an id relates to earlier ones, -1 = the row is not asked
+    codes: dict[str, np.ndarray]  # of the fields that follow habits, -1 = the row is not asked
     begins: np.ndarray  # bool: a session
+    spent: np.ndarray  # level of what was spent in the session of the row before
     label: np.ndarray  # of the session
     label_before: np.ndarray  # of the session of the row before
     flags: np.ndarray  # that any of the user's recent items carries
+    final: np.ndarray  # bool: is the row of its user's last session?
     label_to_come: np.ndarray  # bool: is the user to have another labelled session?
     rows_left: np.ndarray  # level of the rows to come before the last session
     only_labels: np.ndarray  # bool: count the row in tables of labelled sessions only
@@ -71,12 +78,16 @@ def rows_of_log(codec: Codec, steps: EncodedSequences) -> CountedRows:
         column["event"][rows],
         values,
         attributes[owner],
+        steps.items.numpy()[rows],
         np.maximum(column["item"][rows], 0),
         {name: column[name][rows] for name in codec.ids},
+        _of_habits(codec, {n: c[rows] for n, c in column.items()}, column["event"][rows]),
         begins,
+        features[rows, codec.counter_column(Counter.SPENT)],
         label,
         np.maximum(features[rows, layout.LAST_SESSION_LABEL] - 1, 0),
         steps.flags.numpy()[rows],
+        _in_last_session(owner, begins),
         *_to_come(codec, owner, begins, label, attributes),
         np.zeros(len(owner), dtype=np.bool_),
     )
@@ -89,20 +100,55 @@ def rows_of_sample(codec: Codec, sampled: Sampled) -> CountedRows:
     first = np.append(True, user[1:] != user[:-1])
     begins = row.is_session_start.numpy() | first
     rest = dict(zip(codec.rest_fields, row.rest.numpy().T, strict=True))
+    effects = codec.effects()
     return CountedRows(
         np.where(first, 0, np.append(0, event[:-1] + 1)),
         event,
         dict(zip(codec.value_fields, row.values.numpy().T, strict=True)),
         attributes[user],
+        row.item.numpy(),
         np.where(row.copy_action.numpy() == codes.FRESH, row.item.numpy(), 0),
         {name: rest[name] for name in codec.ids},
+        _of_habits(codec, {**rest, COPY_ACTION: row.copy_action.numpy()}, event),
         begins,
+        spent_before(
+            np.hstack([row.values.numpy(), row.rest.numpy()]),
+            row.item.numpy(),
+            begins,
+            effects.sets[event] & codes.BOUGHT > 0,
+            effects.spending,
+        ),
         label,
         np.where(first, 0, np.append(0, label[:-1])),
         row.flags.numpy(),
+        _in_last_session(user, begins),
         *_to_come(codec, user, begins, label, attributes),
         np.zeros(len(user), dtype=np.bool_),
     )
+
+
+def _of_habits(
+    codec: Codec, column: Mapping[str, np.ndarray], event: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the codes of the fields that follow habits, (n,) each, of the fields `column`.
+
+    A row has nothing to choose from where its `event` leaves one code, or refers to an item that
+    the user has had.
+    """
+    found = {}
+    for name in (COPY_ACTION, *(n for n in codec.rest_fields if n in codec.bins)):
+        asked = codec.rules.allowed[name].sum(1) > 1
+        if name == COPY_ACTION:
+            asked &= codec.effects().needs == 0
+        found[name] = np.where(asked[event], column[name], -1)
+    return found
+
+
+def _in_last_session(user: np.ndarray, begins: np.ndarray) -> np.ndarray:
+    """Return whether rows (n,) of `user` (n,) are of the user's last session, (n,) bool."""
+    session = np.cumsum(begins)
+    final: np.ndarray = session == session[np.searchsorted(user, user, side="right") - 1]
+    return final
 
 
 def _to_come(

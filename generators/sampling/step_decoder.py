@@ -31,7 +31,7 @@ from generators.nn.affinity import (
     recent_item_affinity,
 )
 from generators.nn.network import RowNet, key_of
-from generators.sampling.calibration import AddedBiases, Biases
+from generators.sampling.biases import AddedBiases, Biases
 from generators.sampling.contexts import Contexts
 from generators.sampling.step_model import draw
 from generators.sequences import feature_layout as layout
@@ -120,6 +120,7 @@ class StepDecoder:
             x = state.step(x)
         self.u = F.layer_norm(x, x.shape[1:], *self.norm) + self.condition
         self.rows, self.features = self.u.numpy(), features  # the first shares its memory
+        self.item = np.zeros(len(features), dtype=np.int64)
 
     def _at(self, rows: np.ndarray) -> torch.Tensor:
         """(m, D) of `rows` (m,): the row's state."""
@@ -152,7 +153,8 @@ class StepDecoder:
             return logits
         features, context = self.features[rows], self._context(name, rows)
         given = features[:, layout.LAST_EVENT] if name == "event" else context
-        added = self.biases.of(name, context, given, features, self.user_attributes[rows])
+        attributes, item = self.user_attributes[rows], self.item[rows]
+        added = self.biases.of(name, context, given, features, attributes, item)
         return logits if added is None else logits + added
 
     def _context(self, name: str, rows: np.ndarray) -> np.ndarray:
@@ -212,6 +214,8 @@ class StepDecoder:
             self.flags = code
         elif name == "event":
             self.event = code.copy()
+        elif name == "item":
+            self.item = code.copy()
         if name == "clock":
             _add(self.rows, rows, code + self.clock_offset, self.clock)
         elif name == "item" and self.net.embed_item is not None:
@@ -229,6 +233,7 @@ class StepDecoder:
         if not self.state:
             return
         self.u, self.features = self.u.index_select(0, index), self.features[rows]
+        self.item = self.item[rows]
         self.rows = self.u.numpy()
         for state in self.state:
             state.keep(index)

@@ -50,9 +50,10 @@ class Counter(IntEnum):
     LABEL_PENDING = 10  # the session has a label, and no row of it has carried it yet
     FAILED_PAYMENTS = 11  # in the session
     IN_LAST_SESSION = 12
+    SPENT = 13  # in the session, log scale; always 0 under a privacy budget
 
 
-COUNTER_SIZES = (20, 16, 13, 8, 8, 24, 4, 48, 44, 4, 2, 6, 2)
+COUNTER_SIZES = (20, 16, 13, 8, 8, 24, 4, 48, 44, 4, 2, 6, 2, 24)
 
 
 class Blocks(NamedTuple):

@@ -12,6 +12,7 @@ from generators._numba import source
 from generators.sequences import codes
 from generators.sequences import row_columns as col
 from generators.sequences.feature_layout import Blocks
+from generators.sequences.spending import Spending, cost_of
 
 HAD_EVENTS = 63  # codes of events that a bit is kept of
 USER = np.dtype(
@@ -49,6 +50,7 @@ USER = np.dtype(
         ("treated", "i8"),  # treated offers so far
         ("purchases", "i8"),  # runs of rows that are purchases, so far
         ("since_purchase", "i8"),  # rows since the last of them
+        ("spent", "f8"),  # in the session
         ("theme", "i8"),  # in which the items of the session agree, 0 = there was no item yet
         (f"source_{source()}", "i8"),
     ],
@@ -71,6 +73,7 @@ class Effects(NamedTuple):
     rest: int  # number of other columns, ids first
     ids: int
     blocks: Blocks  # where the features are
+    spending: Spending  # what rows cost
 
 
 @inner
@@ -364,6 +367,7 @@ def push_row(u, more, effects, row):
         u.in_last_session = 1
     if row[col.IS_SESSION_START] != 0 or u.rows == 0:
         u.in_session, u.failed, u.session_start, u.theme = 0, 0, row[col.TIME], 0
+        u.spent = 0.0
         u.sessions += 1
         u.label_pending = 1 if row[col.SESSION_LABEL] > 0 else 0
         u.labelled += u.label_pending
@@ -372,6 +376,8 @@ def push_row(u, more, effects, row):
             u.label_pending = 0
     if effects.themed[row[col.EVENT]] and effects.theme[row[col.ITEM]] > 0:
         u.theme = effects.theme[row[col.ITEM]]
+    if effects.sets[row[col.EVENT]] & codes.BOUGHT > 0:
+        u.spent += cost_of(row, effects.spending)
     u.in_session += 1
     u.failed += effects.fails[row[col.EVENT]]
     u.rows += 1

@@ -20,6 +20,7 @@ from generators.sequences import feature_layout as layout
 from generators.sequences import row_columns as col
 from generators.sequences.feature_layout import COUNTER_SIZES, Counter
 from generators.sequences.levels import level_of_pace, level_of_rows, level_of_time
+from generators.sequences.spending import level_of_cost
 from generators.sequences.user_record import (
     USER,
     Effects,
@@ -116,7 +117,7 @@ def write_features(u, more, effects, out):
         out[blocks.last_items + k] = u.item[k]
     for k in range(n):  # values, then the other fields
         out[blocks.values + k] = more[k]
-    _write_counters(u, out[blocks.counters : blocks.id_counts])
+    _write_counters(u, effects, out[blocks.counters : blocks.id_counts])
     for k in range(effects.ids):
         count, age = more[n + k], more[n + effects.ids + k]
         out[blocks.id_counts + k] = min(count, layout.ID_COUNTS - 1)
@@ -133,7 +134,7 @@ def write_features(u, more, effects, out):
 
 
 @inner
-def _write_counters(u, out):
+def _write_counters(u, effects, out):
     cart, ever = 0, 0
     for slot in range(codes.N_RECENT):
         if u.item[slot] > 0:
@@ -155,6 +156,7 @@ def _write_counters(u, out):
     out[Counter.LABEL_PENDING] = u.label_pending
     out[Counter.FAILED_PAYMENTS] = u.failed
     out[Counter.IN_LAST_SESSION] = 1 if is_final(u) else 0
+    out[Counter.SPENT] = level_of_cost(u.spent, effects.spending)
     for k in range(len(_HIGHEST)):
         out[k] = min(out[k], _HIGHEST[k])
 

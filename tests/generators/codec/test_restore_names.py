@@ -19,6 +19,7 @@ from eventlog._runtime.plugins import load_module, names
 from eventlog.check import check
 from generators import distributed
 from generators.__main__ import main
+from generators.persistence import FORMAT
 
 EVIL = """
 from pathlib import Path
@@ -62,7 +63,7 @@ def write_manifest(folder: Path, **changes: Any) -> None:
         for n in ("model.json", "model.safetensors")
     }
     whole = {
-        "format": 2,
+        "format": FORMAT,
         "class": "Markov",
         "own_file": False,
         "privacy": {"epsilon": 1.0, "ledger": []},

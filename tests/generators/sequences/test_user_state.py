@@ -19,6 +19,7 @@ from generators.sequences import feature_layout as layout
 from generators.sequences import row_columns as col
 from generators.sequences.encode import encode
 from generators.sequences.feature_layout import Blocks
+from generators.sequences.spending import Spending
 from generators.sequences.user_record import USER, Effects
 from generators.sequences.user_state import UserState
 
@@ -103,6 +104,7 @@ def test_a_fresh_item_is_none_that_the_user_has_unless_there_is_no_other() -> No
         0,
         0,
         Blocks.of(values=0, rest=0, ids=0),
+        Spending.of({}, {}, np.zeros(2)),
     )
     zeros = np.zeros(n, dtype=np.int64)
     state = UserState(

@@ -1,0 +1,182 @@
+"""Biases: what is added to the logits of a sample, and its places in a generator's file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from generators.codec.codec import Codec
+from generators.codec.coders import Values
+from generators.sampling.contexts import Contexts
+from generators.sampling.habits import added as of_habits
+from generators.sampling.habits import habits_of_fields
+from generators.sampling.price_levels import PriceLift, price_level
+from generators.sequences.feature_layout import COUNTER_SIZES, Counter
+from generators.structure.structure import GIVEN, ITEM_PRICE
+from generators.validation import LARGEST_WEIGHT, array
+
+MOST_BIAS = 4.0  # that a bias comes to
+MOST_CODES = 32  # of an attribute, and of a column whose values are counted by it
+SPENT = f"{GIVEN}spent: gap"  # key of what beginning a session gains by what was spent in the last
+
+# (contexts, codes) float32 by what it is of: what is added to the logits of a field. The context of
+# the event is the code + 1 of the one before (0 = none), that of other fields the code of the
+# event; of a field given an attribute these are the contexts of each of the attribute's codes.
+Biases = Mapping[str, np.ndarray]
+
+
+def shapes_of_biases(codec: Codec, *, network: bool) -> dict[str, tuple[int, int]]:
+    """Return the shape of each of the biases, by what it is of."""
+    events, sizes = codec.events.size, codec.fields()
+    contexts = {"event": events + 1, **dict.fromkeys(codec.value_fields, events)}
+    if network:
+        contexts = Contexts(codec).sizes(codec)
+    numbers = (n for n in habits_of_fields(codec) if n in codec.rest_fields)
+    contexts |= dict.fromkeys(numbers, events)
+    shapes = {name: (n, sizes[name]) for name, n in contexts.items()}
+    for name, size in counted_by_attribute(codec).items():
+        for attribute, place in given_attributes(codec).items():
+            n = codec.user_attributes[attribute].size * contexts_given(codec, name)
+            shapes[given(name, place)] = (n, size)
+    if codec.effects().spending.price >= 0:
+        shapes[SPENT] = (COUNTER_SIZES[Counter.SPENT], 2)
+    for habits in habits_of_fields(codec).values():
+        for habit in habits:
+            shapes[habit.key] = (habit.levels, 2)
+    return shapes
+
+
+def state_of(biases: Biases) -> dict[str, np.ndarray]:
+    """Return the arrays of a generator's file, from which `restored_biases` makes the biases."""
+    return {_key(name): bias for name, bias in biases.items()}
+
+
+def restored_biases(codec: Codec, arrays: Mapping[str, np.ndarray], *, network: bool) -> Biases:
+    """Return the biases in the arrays of a generator's file.
+
+    Raises StateError where they are not what `state_of` gave.
+    """
+    most = LARGEST_WEIGHT
+    return {
+        name: array(arrays, _key(name), dtype="float32", shape=shape, low=-most, high=most)
+        for name, shape in shapes_of_biases(codec, network=network).items()
+    }
+
+
+def _key(name: str) -> str:
+    return f"bias/{name}"
+
+
+def given_attributes(codec: Codec) -> dict[str, int]:
+    """Return the attributes by which fields are counted, and the place of each.
+
+    They are those that the log's users have in words: all else about them is the codec's own.
+    """
+    return {
+        name: place
+        for place, (name, coder) in enumerate(codec.user_attributes.items())
+        if name in codec.users.columns and isinstance(coder, Values) and coder.size <= MOST_CODES
+    }
+
+
+def given(name: str, place: int) -> str:
+    """Return the name of the biases of a field by the attribute at a place; no column's name."""
+    return f"{GIVEN}{place}: {name}"
+
+
+def contexts_given(codec: Codec, name: str) -> int:
+    """Return how many contexts a field has for each code of an attribute."""
+    if name == ITEM_PRICE:
+        return 1
+    return codec.events.size + 1 if name == "event" else codec.events.size
+
+
+def counted_by_attribute(codec: Codec) -> dict[str, int]:
+    """Return the codes of the fields that are counted by attributes; of a column, its values.
+
+    The level of an item's price is counted as a field is.
+    """
+    sizes = {name: codec.values[name].size for name in codec.value_fields}
+    sizes = {"event": codec.events.size} | {n: s for n, s in sizes.items() if s <= MOST_CODES}
+    level = price_level(codec)
+    return sizes if level is None else {**sizes, ITEM_PRICE: int(level.max()) + 1}
+
+
+class AddedBiases:
+    """What is added to the logits of users who are sampled."""
+
+    def __init__(self, codec: Codec, biases: Biases) -> None:
+        self.codec, self.biases = codec, biases
+        self.counted, self.given = counted_by_attribute(codec), given_attributes(codec)
+        names = {place: given(ITEM_PRICE, place) for place in self.given.values()}
+        tables = {place: biases[name] for place, name in names.items() if name in biases}
+        self.prices = PriceLift(codec, tables)
+        self.counter = {counter: codec.counter_column(counter) for counter in Counter}
+        self.within = codec.clock.within.size
+        self.columns = {name: codec.value_column(name) for name in codec.value_fields}
+        self.habits = {
+            name: [h for h in found if h.key in biases]
+            for name, found in habits_of_fields(codec).items()
+        }
+
+    def has(self, name: str) -> bool:
+        """Return whether anything is added to the logits of a field."""
+        own = name in self.biases or bool(self.habits.get(name))
+        own = own or (name == "gap" and SPENT in self.biases)
+        return own or (name == "category" and bool(self.prices.tables))
+
+    def of(
+        self,
+        name: str,
+        context: np.ndarray,
+        given_context: np.ndarray,
+        features: np.ndarray,
+        user_attributes: np.ndarray,
+        item: np.ndarray | None = None,
+    ) -> np.ndarray | None:
+        """Return what is added to the logits of a field, (m, codes); None: nothing.
+
+        Args:
+            name: of the field.
+            context: (m,) of the rows, of the field's own table.
+            given_context: (m,) of the rows, of its tables by attribute: the code + 1 of the event
+                before for the event, the event for a column.
+            features: (m, F) before the rows.
+            user_attributes: (m, S) of their users.
+            item: (m,) codes of their items, which numbers follow.
+        """
+        if not self.has(name):
+            return None
+        if name == "category":
+            return self.prices.of_categories(user_attributes)
+        habits, out = self.habits.get(name), np.zeros((1, 1), dtype=np.float32)
+        if name in self.biases:
+            out = self.biases[name][context]
+        if name == "gap" and SPENT in self.biases:
+            begins = self.biases[SPENT][features[:, self.counter[Counter.SPENT]]] @ np.array(
+                [-1, 1], dtype=np.float32
+            )
+            out = out + begins[:, None] * (np.arange(self.codec.clock.size) >= self.within)
+        if habits:
+            item = np.zeros_like(context) if item is None else item
+            final = self._final(features)
+            out = out + of_habits(habits, self.biases, user_attributes, item, final)
+        if name not in self.counted or not self.given:
+            return out
+        added = np.zeros((len(out), self.counted[name]), dtype=np.float32)
+        for place in self.given.values():
+            contexts = user_attributes[:, place] * contexts_given(self.codec, name)
+            added += self.biases[given(name, place)][contexts + given_context]
+        if name != "event":  # missing, the same as before, the values
+            same = added[np.arange(len(out)), features[:, self.columns[name]]]
+            added = np.column_stack([np.zeros_like(same), same, added[:, 1:]])
+        return out + added
+
+    def _final(self, features: np.ndarray) -> np.ndarray:
+        """Return whether rows are of their user's last session, (m,) bool."""
+        begun, left = (
+            features[:, self.counter[c]] for c in (Counter.IN_LAST_SESSION, Counter.ROWS_LEFT)
+        )
+        final: np.ndarray = (begun > 0) | (left == 0)
+        return final
