@@ -46,10 +46,11 @@ def test_both_ends_of_every_range(key, end):
         with pytest.raises(InputError, match="at least four each"):
             scenario.load("small", settings)
         return
-    days = 5
+    users, days = 25, 5
     if key == "catalogue.items":  # every night, and each slate, ranks all of them
-        days, settings = 1, {key: end}
-    assert_is_a_log(simulator.simulate("small", users=25, days=days, seed=1, settings=settings))
+        users, days, settings = 5, 1, {key: end}
+    log = simulator.simulate("small", users=users, days=days, seed=1, settings=settings)
+    assert_is_a_log(log, users=users)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -61,8 +62,8 @@ def test_ends_of_four_ranges_at_once(seed):
     assert_is_a_log(log)
 
 
-def assert_is_a_log(log):
-    assert len(log.users) == 25
+def assert_is_a_log(log, *, users=25):
+    assert len(log.users) == users
     assert log.events["event_id"].is_unique
     assert (log.events["price"].dropna() > 0).all()
     assert np.isfinite(log.events["price"].dropna()).all()
