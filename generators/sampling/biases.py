@@ -32,8 +32,6 @@ def shapes_of_biases(codec: Codec, *, network: bool) -> dict[str, tuple[int, int
     contexts = {"event": events + 1, **dict.fromkeys(codec.value_fields, events)}
     if network:
         contexts = Contexts(codec).sizes(codec)
-    numbers = (n for n in habits_of_fields(codec) if n in codec.rest_fields)
-    contexts |= dict.fromkeys(numbers, events)
     shapes = {name: (n, sizes[name]) for name, n in contexts.items()}
     for name, size in counted_by_attribute(codec).items():
         for attribute, place in given_attributes(codec).items():

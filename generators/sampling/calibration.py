@@ -189,8 +189,6 @@ def _first_table(
     if name in rows.values:
         value = rows.values[name]
         return rows.event, np.where(rows.only_labels | (value < 0), -1, value > 0)
-    if name in codec.rest_fields and name in rows.codes:
-        return rows.event, np.where(rows.only_labels, -1, rows.codes[name])
     if contexts is None:
         return rows.before, rows.event
     counted = ~rows.only_labels | (rows.label > 0)

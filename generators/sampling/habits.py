@@ -26,8 +26,9 @@ from generators.structure.structure import GIVEN
 
 PRIOR = 30.0  # rows that say that a field does not follow a level: a user's rows are alike
 FEW = 4.0  # likewise, of the rows of a level that many users have few of
-MOST_STEP, MOST_TILT = 0.5, 2.0  # that the gain changes by at a time and comes to, a deviation
+MOST_STEP, MOST_TILT = 0.5, 2.0  # that the gain of a value changes by at a time and comes to
 MOST_SPREADS = 2.0  # of the highest level: what is further off gains no more
+WIDTH = 4.0  # from the lowest value to the highest
 LEAST = 1e-9  # weight of rows
 
 
@@ -70,7 +71,7 @@ class Habit(NamedTuple):
             place, middle = self.usual
             out = out - middle[attributes[..., place]]
         out = np.clip(out, np.float32(low), np.float32(high))
-        return out if self.usual is None else out**2
+        return out if self.usual is None else np.float32(WIDTH) * (out / np.float32(high)) ** 2
 
 
 def habits_of_fields(codec: Codec) -> dict[str, list[Habit]]:
@@ -82,21 +83,29 @@ def habits_of_fields(codec: Codec) -> dict[str, list[Habit]]:
             kinds = len(np.unique(value[np.isfinite(value)]))
             if USUAL + name not in sizes or kinds < 2:
                 continue
-            scale = np.nanstd(value)
-            ends = _ends(codec, USUAL + name) / scale
+            ends = _ends(codec, USUAL + name)
+            low, high = np.nanmin(ends[1]), np.nanmax(ends[0])  # inner ends of the outermost levels
+            yes_or_no = kinds == 2 and not of_item.any()  # its mean is a share
+            if yes_or_no:
+                low, high = np.nanmin(value), np.nanmax(value)
+            if not high > low:  # users hardly differ
+                continue
+            middle, scale = float(low + high) / 2, float(high - low) / WIDTH
+            ends = (ends - middle) / scale
             place, size = places[USUAL + name], sizes[USUAL + name]
             habit = Habit(
                 f"{GIVEN}{place}: {field}",
                 [(place, np.arange(size) + 1)],
                 size,
-                (value / scale).astype(np.float32),
+                ((value - middle) / scale).astype(np.float32),
                 (of_item / scale).astype(np.float32),
-                (-np.inf, np.inf) if kinds == 2 else (np.nanmin(ends), np.nanmax(ends)),
+                (-np.inf, np.inf) if yes_or_no else (-WIDTH / 2, WIDTH / 2),
             )
             found.setdefault(field, []).append(habit)
             if USUAL + SPREAD + name in sizes:
                 own, size = places[USUAL + SPREAD + name], sizes[USUAL + SPREAD + name]
-                most = MOST_SPREADS * np.nanmax(_ends(codec, USUAL + SPREAD + name)) / scale
+                most = MOST_SPREADS * np.nanmax(_ends(codec, USUAL + SPREAD + name))
+                most = max(float(most) / scale, LEAST)
                 spread = habit._replace(
                     key=f"{GIVEN}{own}: {field}",
                     attributes=[(own, np.arange(size) + 1)],
