@@ -5,7 +5,9 @@ own: what takes several rows, such as a purchase, is then drawn too rarely. A ta
 that were chosen for it, and no others. So samples are drawn, and what they have too rarely or too
 often gets a bias: events after each other, whether a row has a value of a column, and by each
 attribute that the log gives of its users events, values and levels of price. All tables of a field
-are raked on the rows of a sample (Deming and Stephan 1940, doi:10.1214/aoms/1177731829).
+are raked on the rows of a sample (Deming and Stephan 1940, doi:10.1214/aoms/1177731829). Later
+samples say less, so that chance in the last one does not decide (Robbins and Monro 1951,
+doi:10.1214/aoms/1177729586).
 
 A network knows less than tables of what a row depends on: its events are counted by what can follow
 in their context (`Contexts`), and whether a session goes on and whether an id is new are counted as
@@ -47,9 +49,7 @@ FEW = 5.0  # rows that say nothing of a difference between a sample and the log
 # Likewise rows with one code of users who have an attribute in common: a user's rows are alike.
 FEW_OF_CODE = 30.0
 MOST_STEP = 2.0  # that a bias changes by at a time
-# Times that a bias by an attribute moves further at first than rows that were all alike would need;
-# less and less in later rounds, as the samples differ by chance as well.
-BEYOND = 1.5
+BEYOND = 1.5  # times that a bias by an attribute moves further than rows all alike would need
 LEAST = 1e-9  # weight of rows
 
 # biases, users, number of the sample, are the users to have labelled sessions? -> rows
@@ -72,12 +72,12 @@ def calibrate_fields(codec: Codec, steps: EncodedSequences, draw: Draw, *, netwo
         drawn = rows_of_sample(codec, draw(biases, users, k, False))
         if labelled:
             drawn = drawn.and_labelled(rows_of_sample(codec, draw(biases, labelled, k, True)))
+        times = 1 / (1 + k / 2)
         for name in (*codec.fields(), ITEM_PRICE):
             weight, followed = np.ones(len(drawn.event)), habits.get(name)
             if followed:
-                times = 1 / (1 + k / 2)
                 weight = tilt(followed, name, (real, drawn), biases, times=times, rounds=RAKINGS)
-            _rake(codec, name, real, drawn, biases, BEYOND / (1 + k / 2), weight)
+            _rake(codec, name, real, drawn, biases, times, weight)
     return biases
 
 
@@ -107,9 +107,9 @@ def _rake(
 ) -> None:
     """Change the biases of a field until the rows drawn, weighted by them, are as the real ones.
 
-    Those by attributes change `times` as much; the real rows are weighted so that contexts are as
-    frequent as among those drawn, which the biases of this field cannot change. `weight` (n,) are
-    those of the rows drawn, at first.
+    They change `times` as much as that takes, those by attributes more; the real rows are weighted
+    so that contexts are as frequent as among those drawn, which the biases of this field cannot
+    change. `weight` (n,) are those of the rows drawn, at first.
     """
     contexts, tables, frequent = Contexts(codec) if "gap" in biases else None, [], None
     if name in biases:
@@ -144,9 +144,9 @@ def _rake(
             weight[theirs] = before * change / gain[at]
             step = (step - np.log(gain)[:, None]).astype(np.float32)
             if of == name and _first_yes(codec, name):
-                bias[:, _first_yes(codec, name) :] += step[:, 1:] - step[:, :1]
+                bias[:, _first_yes(codec, name) :] += times * (step[:, 1:] - step[:, :1])
             else:
-                bias += step if of == name else times * step
+                bias += times * step * (1 if of == name else BEYOND)
             np.clip(bias, -MOST_BIAS, MOST_BIAS, out=bias)
 
 

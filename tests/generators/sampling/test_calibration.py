@@ -11,10 +11,15 @@ from fixtures.shop_logs import shop_log
 
 import generators
 from eventlog import EventLog
+from generators.models.markov import Markov
 from generators.neural_generator import NeuralGenerator
-from generators.sampling.calibration import _step
+from generators.sampling import calibration
+from generators.sampling.biases import Biases
+from generators.sampling.calibration import _step, calibrate_fields
 from generators.sampling.contexts import Contexts
 from generators.sequences.codes import CART, SEEN
+from generators.sequences.encode import encode
+from generators.sequences.sampled import Sampled
 
 
 def followed(log: EventLog, before: str, after: str) -> float:
@@ -94,6 +99,29 @@ def test_few_rows_say_little() -> None:
     many, few = (_step(n * np.array([[0.9, 0.1]]), n * np.array([[0.5, 0.5]])) for n in (1e4, 2.0))
     np.testing.assert_allclose(many, np.log([[1.8, 0.2]]), atol=0.01)
     assert (np.abs(few) < 0.5 * np.abs(many)).all()
+
+
+def test_chance_in_the_last_sample_does_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Biases of which the last of five samples is another differ by half of what samples do."""
+    log = shop_log(users=150, rows=20, seed=6)
+    fitted = generators.fit(log, model="markov", seed=1)
+    assert isinstance(fitted, Markov)
+    codec = fitted.codec_
+    steps = encode(log, codec, max_rows=fitted.max_rows, private=False)
+
+    def events(last: int) -> np.ndarray:
+        def draw(biases: Biases, users: int, k: int, labelled: bool) -> Sampled:
+            seed = last if k == calibration.ROUNDS - 1 else 1
+            return fitted._pilot(seed, biases, users, k, labelled)
+
+        return calibrate_fields(codec, steps, draw, network=False)["event"]
+
+    def spread() -> float:
+        return float(np.std([events(seed) for seed in range(2, 8)], axis=0).mean())
+
+    five = spread()
+    monkeypatch.setattr(calibration, "ROUNDS", 1)
+    assert five < 0.6 * spread()
 
 
 def test_what_the_log_never_has_gets_rarer_the_more_rows_say_so() -> None:
