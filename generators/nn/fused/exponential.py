@@ -7,7 +7,8 @@ vectors. It is that of the Cephes library (Moshier 1989): 2^n times a polynomial
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from generators.nn.fused.call import fast_part
 
 LOG2_E = np.float32(1.4426950408889634)
 # ln 2 in two parts, the first of which has few digits
@@ -27,7 +28,7 @@ LEAST, MOST = np.float32(-87), np.float32(88)  # beyond them the result is that 
 HALF, ONE, BIAS, MANTISSA_BITS = np.float32(0.5), np.float32(1), np.int32(127), np.int32(23)
 
 
-@njit(cache=True, fastmath=True)
+@fast_part
 def exponential(x):
     """Return e^x of a float32, with a relative error of at most 4e-7."""
     x = min(max(x, LEAST), MOST)

@@ -152,7 +152,7 @@ def _read_states(table, code, added, start, stop, activate, keep, state, out):
 def _softmax_slopes(code, weight, size, additions, constant, bias, logits, of_bias):
     """Turn products (m, O) of a field, which lack the `bias`, into the gradients of its outputs.
 
-    Their sum is written to `of_bias` (O,). Returns the loss.
+    Their sum is written to `of_bias` (O,). Returns the weighted loss in nats.
     """
     loss, r, e = 0.0, 0, 0
     of_bias[:] = 0.0

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numba import njit
 
-from generators.nn.fused.call import run
+from generators.nn.fused.call import fast_part, run
 from generators.nn.fused.exponential import exponential
 
 MOST_PAIRS = 4096  # of a row and an item, for which a matrix product is not worth its call
@@ -52,7 +52,7 @@ def _cross_entropy(logits, code, weight, slope):
     return loss
 
 
-@njit(cache=True, fastmath=True)
+@fast_part
 def softmax_slope(logits, code, weight):
     """Turn the logits (size,) of a row into their gradient; return the weighted loss of `code`."""
     highest, total, chosen = logits[0], np.float32(0), logits[code]
@@ -182,7 +182,7 @@ def _small_parts(
     return loss
 
 
-@njit(cache=True, fastmath=True)
+@fast_part
 def _dot(left, right):
     total = np.float32(0)
     for j in range(len(left)):
@@ -190,13 +190,13 @@ def _dot(left, right):
     return total
 
 
-@njit(cache=True, fastmath=True)
+@fast_part
 def _add_times(total, factor, more):
     for j in range(len(total)):
         total[j] += factor * more[j]
 
 
-@njit(cache=True, fastmath=True)
+@fast_part
 def _choose(logits, gain, traits, code, known, item, weight, of_gain):
     """Turn `logits` into their gradients, add those of `gain` to `of_gain`; return the loss.
 
