@@ -10,15 +10,15 @@ from generators.codec.codec import Codec
 from generators.codec.coders import Values
 from generators.sampling.contexts import Contexts
 from generators.sampling.habits import added as of_habits
-from generators.sampling.habits import habits_of_fields
+from generators.sampling.habits import given, habits_of_fields
 from generators.sampling.price_levels import PriceLift, price_level
 from generators.sequences.feature_layout import COUNTER_SIZES, Counter
-from generators.structure.structure import GIVEN, ITEM_PRICE
+from generators.structure.structure import ITEM_PRICE
 from generators.validation import LARGEST_WEIGHT, array
 
 MOST_BIAS = 4.0  # that a bias comes to
 MOST_CODES = 32  # of an attribute, and of a column whose values are counted by it
-SPENT = f"{GIVEN}spent: gap"  # key of what beginning a session gains by what was spent in the last
+SPENT = given("gap", "spent")  # what beginning a session gains by what was spent in the last
 
 # (contexts, codes) float32 by what it is of: what is added to the logits of a field. The context of
 # the event is the code + 1 of the one before (0 = none), that of other fields the code of the
@@ -76,11 +76,6 @@ def given_attributes(codec: Codec) -> dict[str, int]:
         for place, (name, coder) in enumerate(codec.user_attributes.items())
         if name in codec.users.columns and isinstance(coder, Values) and coder.size <= MOST_CODES
     }
-
-
-def given(name: str, place: int) -> str:
-    """Return the name of the biases of a field by the attribute at a place; no column's name."""
-    return f"{GIVEN}{place}: {name}"
 
 
 def contexts_given(codec: Codec, name: str) -> int:
@@ -148,33 +143,44 @@ class AddedBiases:
             return None
         if name == "category":
             return self.prices.of_categories(user_attributes)
-        habits, out = self.habits.get(name), np.zeros((1, 1), dtype=np.float32)
+        found: list[np.ndarray] = []
         if name in self.biases:
-            out = self.biases[name][context]
+            found.append(self.biases[name][context])
         if name == "gap" and SPENT in self.biases:
-            begins = self.biases[SPENT][features[:, self.counter[Counter.SPENT]]] @ np.array(
-                [-1, 1], dtype=np.float32
-            )
-            out = out + begins[:, None] * (np.arange(self.codec.clock.size) >= self.within)
-        if habits:
-            item = np.zeros_like(context) if item is None else item
-            final = self._final(features)
-            out = out + of_habits(habits, self.biases, user_attributes, item, final)
-        if name not in self.counted or not self.given:
-            return out
-        added = np.zeros((len(out), self.counted[name]), dtype=np.float32)
-        for place in self.given.values():
-            contexts = user_attributes[:, place] * contexts_given(self.codec, name)
-            added += self.biases[given(name, place)][contexts + given_context]
-        if name != "event":  # missing, the same as before, the values
-            same = added[np.arange(len(out)), features[:, self.columns[name]]]
-            added = np.column_stack([np.zeros_like(same), same, added[:, 1:]])
-        return out + added
+            found.append(self._by_what_was_spent(features))
+        if self.habits.get(name):
+            found.append(self._by_habits(name, features, user_attributes, item))
+        if name in self.counted and self.given:
+            found.append(self._by_attributes(name, given_context, features, user_attributes))
+        return sum(found[1:], found[0])
 
-    def _final(self, features: np.ndarray) -> np.ndarray:
-        """Return whether rows are of their user's last session, (m,) bool."""
-        begun, left = (
-            features[:, self.counter[c]] for c in (Counter.IN_LAST_SESSION, Counter.ROWS_LEFT)
-        )
-        final: np.ndarray = (begun > 0) | (left == 0)
-        return final
+    def _by_what_was_spent(self, features: np.ndarray) -> np.ndarray:
+        table = self.biases[SPENT][features[:, self.counter[Counter.SPENT]]]
+        begins = np.arange(self.codec.clock.size) >= self.within
+        found: np.ndarray = (table[:, 1:] - table[:, :1]) * begins
+        return found
+
+    def _by_habits(
+        self, name: str, features: np.ndarray, attributes: np.ndarray, item: np.ndarray | None
+    ) -> np.ndarray:
+        habits, final = self.habits[name], None
+        if any(habit.only_final for habit in habits):
+            begun, left = (
+                features[:, self.counter[c]] for c in (Counter.IN_LAST_SESSION, Counter.ROWS_LEFT)
+            )
+            final = (begun > 0) | (left == 0)
+        item = np.zeros(len(features), dtype=np.int64) if item is None else item
+        return of_habits(habits, self.biases, attributes, item, final)
+
+    def _by_attributes(
+        self, name: str, context: np.ndarray, features: np.ndarray, attributes: np.ndarray
+    ) -> np.ndarray:
+        added = np.zeros((len(features), self.counted[name]), dtype=np.float32)
+        for place in self.given.values():
+            contexts = attributes[:, place] * contexts_given(self.codec, name)
+            added += self.biases[given(name, place)][contexts + context]
+        if name == "event":
+            return added
+        # missing, the same as before, the values
+        same = added[np.arange(len(added)), features[:, self.columns[name]]]
+        return np.column_stack([np.zeros_like(same), same, added[:, 1:]])

@@ -29,14 +29,13 @@ from generators.sampling.biases import (
     Biases,
     contexts_given,
     counted_by_attribute,
-    given,
     given_attributes,
     shapes_of_biases,
 )
 from generators.sampling.conditions import with_labelled_sessions
 from generators.sampling.contexts import Contexts
 from generators.sampling.counted_rows import CountedRows, rows_of_log, rows_of_sample
-from generators.sampling.habits import habits_of_fields, tilt
+from generators.sampling.habits import given, habits_of_fields, tilt
 from generators.sampling.price_levels import price_level
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.sampled import Sampled

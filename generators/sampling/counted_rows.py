@@ -59,6 +59,7 @@ def rows_of_log(codec: Codec, steps: EncodedSequences) -> CountedRows:
     """Return the rows of the log."""
     column = {name: steps.target[:, k].numpy() for k, name in enumerate(steps.names)}
     rows, features = column["event"] >= 0, steps.features.numpy()
+    event, needs_item = column["event"][rows], codec.effects().needs > 0
     values = {}
     for name in codec.value_fields:
         code = column[name][rows]
@@ -75,13 +76,13 @@ def rows_of_log(codec: Codec, steps: EncodedSequences) -> CountedRows:
         label = current_session_label(drawn, steps.features).numpy()[rows]
     return CountedRows(
         before,
-        column["event"][rows],
+        event,
         values,
         attributes[owner],
         steps.items.numpy()[rows],
         np.maximum(column["item"][rows], 0),
         {name: column[name][rows] for name in codec.ids},
-        _of_habits(codec, {n: c[rows] for n, c in column.items()}, column["event"][rows]),
+        _of_habits(codec, needs_item, {n: c[rows] for n, c in column.items()}, event),
         begins,
         features[rows, codec.counter_column(Counter.SPENT)],
         label,
@@ -109,7 +110,7 @@ def rows_of_sample(codec: Codec, sampled: Sampled) -> CountedRows:
         row.item.numpy(),
         np.where(row.copy_action.numpy() == codes.FRESH, row.item.numpy(), 0),
         {name: rest[name] for name in codec.ids},
-        _of_habits(codec, {**rest, COPY_ACTION: row.copy_action.numpy()}, event),
+        _of_habits(codec, effects.needs > 0, {**rest, COPY_ACTION: row.copy_action.numpy()}, event),
         begins,
         spent_before(
             np.hstack([row.values.numpy(), row.rest.numpy()]),
@@ -128,18 +129,18 @@ def rows_of_sample(codec: Codec, sampled: Sampled) -> CountedRows:
 
 
 def _of_habits(
-    codec: Codec, column: Mapping[str, np.ndarray], event: np.ndarray
+    codec: Codec, needs_item: np.ndarray, column: Mapping[str, np.ndarray], event: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Return the codes of the fields that follow habits, (n,) each, of the fields `column`.
 
     A row has nothing to choose from where its `event` leaves one code, or refers to an item that
-    the user has had.
+    the user has had; `needs_item` (events,) says which do.
     """
     found = {}
     for name in (COPY_ACTION, *(n for n in codec.rest_fields if n in codec.bins)):
         asked = codec.rules.allowed[name].sum(1) > 1
         if name == COPY_ACTION:
-            asked &= codec.effects().needs == 0
+            asked &= ~needs_item
         found[name] = np.where(asked[event], column[name], -1)
     return found
 

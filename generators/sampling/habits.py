@@ -48,17 +48,20 @@ class Habit(NamedTuple):
     only_final: bool = False  # is it followed in users' last sessions only?
     prior: float = PRIOR
 
-    def level(self, attributes: np.ndarray, final: np.ndarray) -> np.ndarray:
+    def level(self, attributes: np.ndarray, final: np.ndarray | None) -> np.ndarray:
         """Return the levels (n,) of rows, -1 = none.
 
         Args:
             attributes: (n, S) of the users.
-            final: (n,) bool: is the row of its user's last session?
+            final: (n,) bool: is the row of its user's last session? Read if `only_final`.
         """
         level = np.full(len(attributes), -1)
         for place, table in self.attributes:
             level = np.where(level < 0, table[attributes[:, place]] - 1, level)
-        return np.where(final, level, -1) if self.only_final else level
+        if not self.only_final:
+            return level
+        assert final is not None
+        return np.where(final, level, -1)
 
     def of(self, values: np.ndarray, item: np.ndarray, attributes: np.ndarray) -> np.ndarray:
         """Return what codes of `values` count as, of rows of items and of users' attributes.
@@ -72,6 +75,14 @@ class Habit(NamedTuple):
             out = out - middle[attributes[..., place]]
         out = np.clip(out, np.float32(low), np.float32(high))
         return out if self.usual is None else np.float32(WIDTH) * (out / np.float32(high)) ** 2
+
+
+def given(field: str, by: int | str) -> str:
+    """Return the name of the biases of a field by an attribute at a place, or by something else.
+
+    No column of a log is called so.
+    """
+    return f"{GIVEN}{by}: {field}"
 
 
 def habits_of_fields(codec: Codec) -> dict[str, list[Habit]]:
@@ -94,7 +105,7 @@ def habits_of_fields(codec: Codec) -> dict[str, list[Habit]]:
             ends = (ends - middle) / scale
             place, size = places[USUAL + name], sizes[USUAL + name]
             habit = Habit(
-                f"{GIVEN}{place}: {field}",
+                given(field, place),
                 [(place, np.arange(size) + 1)],
                 size,
                 ((value - middle) / scale).astype(np.float32),
@@ -107,7 +118,7 @@ def habits_of_fields(codec: Codec) -> dict[str, list[Habit]]:
                 most = MOST_SPREADS * np.nanmax(_ends(codec, USUAL + SPREAD + name))
                 most = max(float(most) / scale, LEAST)
                 spread = habit._replace(
-                    key=f"{GIVEN}{own}: {field}",
+                    key=given(field, own),
                     attributes=[(own, np.arange(size) + 1)],
                     levels=size,
                     ends=(-most, most),
@@ -130,7 +141,7 @@ def _by_planned_rows(codec: Codec, habit: Habit) -> Habit:
         level = np.where(rows > 0, rows_level(torch.from_numpy(rows)).numpy() + 1, 0)
         planned.append((places.index(name), level))
     levels = COUNTER_SIZES[Counter.ROWS_LEFT]
-    key = f"{GIVEN}rows: quantity"
+    key = given("quantity", "rows")
     return habit._replace(key=key, attributes=planned, levels=levels, only_final=True, prior=FEW)
 
 
@@ -176,7 +187,7 @@ def added(
     tables: Mapping[str, np.ndarray],
     attributes: np.ndarray,
     item: np.ndarray,
-    final: np.ndarray,
+    final: np.ndarray | None,
 ) -> np.ndarray:
     """Return what habits add to the logits of a field, (m, codes) float32.
 
@@ -185,7 +196,7 @@ def added(
         tables: (levels, 2) by key: the gain of a value, and that of all that have one.
         attributes: (m, S) of the users of the rows.
         item: (m,) codes of the rows, where it is known.
-        final: (m,) bool: are the rows of their users' last sessions?
+        final: (m,) bool: are the rows of their users' last sessions? See `Habit.level`.
     """
     out = np.zeros((len(attributes), len(habits[0].values)), dtype=np.float32)
     for habit in habits:
