@@ -45,7 +45,7 @@ from generators.privacy.accounting import PrivacyLedger
 from generators.privacy.counts import shares_of
 from generators.sampling.biases import Biases, restored_biases, state_of
 from generators.sampling.calibration import calibrate_fields
-from generators.sampling.conditions import with_labelled_sessions
+from generators.sampling.conditions import after_any, with_labelled_sessions
 from generators.sampling.parts import FIELDS_STREAM, one_thread, stream
 from generators.sampling.sampler import sample_rows
 from generators.sampling.step_decoder import StepDecoder
@@ -199,16 +199,17 @@ class NeuralGenerator(SequenceGenerator):
             )
 
     @torch.inference_mode()
-    def _pilot(self, seed: int, biases: Biases, users: int, number: int, labelled: bool) -> Sampled:
+    def _pilot(self, seed: int, biases: Biases, users: int, labelled: int, number: int) -> Sampled:
         """Return the rows of `users` users, drawn with `biases`; `number` is that of the sample.
 
-        With `labelled` they are users who are to have labelled sessions.
+        After them come those of `labelled` users who are to have labelled sessions.
         """
-        generator = stream(seed, FIELDS_STREAM, number, int(labelled))
-        accept = with_labelled_sessions(self.codec_, True, None) if labelled else None
+        accept, generator = None, stream(seed, FIELDS_STREAM, number)
+        if labelled:
+            accept = after_any(users, with_labelled_sessions(self.codec_, True, None))
         model = StepDecoder(self.codec_, self.net_, self._latents, biases)
         with one_thread():
-            return sample_rows(self.codec_, model, users, generator, accept=accept)
+            return sample_rows(self.codec_, model, users + labelled, generator, accept=accept)
 
     def _learn_openly(self, steps: EncodedSequences, *, seed: int) -> None:
         """Train without a privacy budget."""

@@ -140,7 +140,7 @@ class Markov(SequenceGenerator):
         self.biases_ = calibrate_fields(codec, steps, partial(self._pilot, seed), network=False)
 
     @torch.inference_mode()
-    def _pilot(self, seed: int, biases: Biases, users: int, number: int, labelled: bool) -> Sampled:
+    def _pilot(self, seed: int, biases: Biases, users: int, labelled: int, number: int) -> Sampled:
         """Return the rows of `users` users, drawn with `biases`; `number` is that of the sample."""
         assert not labelled  # tables know what sessions with labels are like
         self.biases_ = biases

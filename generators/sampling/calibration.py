@@ -11,9 +11,8 @@ doi:10.1214/aoms/1177729586).
 
 A network knows less than tables of what a row depends on: its events are counted by what can follow
 in their context (`Contexts`), and whether a session goes on and whether an id is new are counted as
-well. Labelled sessions are few, and differ from others; so there is a second sample, of users who
-are to have some, and these sessions have biases of their own. Others let them come when they are to
-come.
+well. Labelled sessions are few, and differ from others; so a sample has more users who are to have
+some, and these sessions have biases of their own. Others let them come when they are to come.
 """
 
 from __future__ import annotations
@@ -44,15 +43,14 @@ from generators.structure.structure import ITEM_PRICE
 ROUNDS = 5  # samples
 RAKINGS = 3  # of the tables of a field, on each of them
 MOST_ROWS, MOST_TIMES = 40_000, 2  # of a sample: rows, and times as many users as the log has
-FEW = 5.0  # rows that say nothing of a difference between a sample and the log
-# Likewise rows with one code of users who have an attribute in common: a user's rows are alike.
-FEW_OF_CODE = 30.0
+FEW = 5.0  # rows with a code that say nothing of a difference between a sample and the log
+FEW_OF_CODE = 30.0  # likewise, of users who have an attribute in common: a user's rows are alike
 MOST_STEP = 2.0  # that a bias changes by at a time
 BEYOND = 1.5  # times that a bias by an attribute moves further than rows all alike would need
 LEAST = 1e-9  # weight of rows
 
-# biases, users, number of the sample, are the users to have labelled sessions? -> rows
-Draw = Callable[[Biases, int, int, bool], Sampled]
+# biases, users, users beside them who are to have labelled sessions, number of the sample -> rows
+Draw = Callable[[Biases, int, int, int], Sampled]
 
 
 def calibrate_fields(codec: Codec, steps: EncodedSequences, draw: Draw, *, network: bool) -> Biases:
@@ -68,9 +66,7 @@ def calibrate_fields(codec: Codec, steps: EncodedSequences, draw: Draw, *, netwo
         rows = int(steps.lengths()[some].sum())
         labelled = min(int(some.sum()), MOST_ROWS * int(some.sum()) // max(rows, 1))
     for k in range(ROUNDS):
-        drawn = rows_of_sample(codec, draw(biases, users, k, False))
-        if labelled:
-            drawn = drawn.and_labelled(rows_of_sample(codec, draw(biases, labelled, k, True)))
+        drawn = rows_of_sample(codec, draw(biases, users, labelled, k), users)
         times = 1 / (1 + k / 2)
         for name in (*codec.fields(), ITEM_PRICE):
             weight, followed = np.ones(len(drawn.event)), habits.get(name)
@@ -131,7 +127,7 @@ def _rake(
             known = None if of == name or frequent is None else frequent[asked]
             wanted = _counts(row[asked], code[asked], known, shape)
             counts = _counts(their_row[theirs], their_code[theirs], weight[theirs], shape)
-            step = _step(wanted, counts) if of == name else _step_of_codes(wanted, counts)
+            step = _step(wanted, counts, FEW if of == name else FEW_OF_CODE)
             step[counts == 0] /= RAKINGS  # no weight says that it has been raised before
             if of != name and contexts and name == "event":  # of columns values have no other table
                 step = _apart(step, counts.sum(1), contexts_given(codec, name))
@@ -234,27 +230,16 @@ def _counts(
     return counts.reshape(shape).astype(np.float64)
 
 
-def _step_of_codes(wanted: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Return what `_step` does, and little of codes that few rows have."""
-    totals = wanted.sum(1, keepdims=True), drawn.sum(1, keepdims=True)
-    expected = drawn * totals[0] / np.maximum(totals[1], 1)
-    ratio = np.log((wanted + FEW_OF_CODE) / (expected + FEW_OF_CODE))
-    step: np.ndarray = np.where(totals[1] > 0, ratio, 0).clip(-MOST_STEP, MOST_STEP)
-    return step.astype(np.float32)
-
-
-def _step(wanted: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+def _step(wanted: np.ndarray, drawn: np.ndarray, few: float = FEW) -> np.ndarray:
     """Return by how much logits (contexts, codes) are to rise, by counts of the same shape.
 
-    The shares of few rows are drawn together, so that their difference says less.
+    Of two sides with unequal numbers of rows the larger says no more than as many as the other has.
+    `few` rows of a code say nothing of it: a share alone would have rare codes rise wherever a
+    sample happens to have none of them.
     """
-    of_wanted, of_drawn = (x.sum(1, keepdims=True) for x in (wanted, drawn))
-    both = (wanted / np.maximum(of_wanted, 1) + drawn / np.maximum(of_drawn, 1)) / 2
-    share, other = (
-        (counts + FEW * both) / (total + FEW)
-        for counts, total in ((wanted, of_wanted), (drawn, of_drawn))
-    )
-    known = (both > 0) & (of_wanted > 0) & (of_drawn > 0)
-    ratio = np.log(np.where(known, share, 1.0)) - np.log(np.where(known, other, 1.0))
-    step: np.ndarray = ratio.clip(-MOST_STEP, MOST_STEP).astype(np.float32)
+    of_wanted, of_drawn = (n.sum(1, keepdims=True) for n in (wanted, drawn))
+    rows = np.minimum(of_wanted, of_drawn)
+    mine, theirs = wanted * rows / np.maximum(of_wanted, 1), drawn * rows / np.maximum(of_drawn, 1)
+    ratio = np.log((mine + few) / (theirs + few)).clip(-MOST_STEP, MOST_STEP)
+    step: np.ndarray = ratio.astype(np.float32)
     return step

@@ -136,6 +136,15 @@ def with_labelled_sessions(codec: Codec, yes: bool, also: UserFilter | None) -> 
     return accept
 
 
+def after_any(users: int, accept: UserFilter) -> UserFilter:
+    """Return a filter of any `users`, and after them those whom `accept` accepts."""
+
+    def accept_after(user_attributes: torch.Tensor) -> torch.Tensor:
+        return (torch.arange(len(user_attributes)) < users) | accept(user_attributes)
+
+    return accept_after
+
+
 def label_of(codec: Codec, rates: Mapping[str, float]) -> tuple[str, float]:
     """Return the kind of label and its rate: ('fraud', 0.05) of {'fraud_rate': 0.05}.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -40,19 +40,6 @@ class CountedRows(NamedTuple):
     label_to_come: np.ndarray  # bool: is the user to have another labelled session?
     rows_left: np.ndarray  # level of the rows to come before the last session
     only_labels: np.ndarray  # bool: count the row in tables of labelled sessions only
-
-    def and_labelled(self, other: CountedRows) -> CountedRows:
-        """Return these rows and `other` ones, of which only labelled sessions are counted."""
-        other = other._replace(only_labels=np.ones_like(other.only_labels))
-        parts: dict[str, Any] = {}
-        for name in self._fields:
-            mine, theirs = getattr(self, name), getattr(other, name)
-            parts[name] = (
-                {k: np.concatenate([mine[k], theirs[k]]) for k in mine}
-                if isinstance(mine, dict)
-                else np.concatenate([mine, theirs])
-            )
-        return CountedRows(**parts)
 
 
 def rows_of_log(codec: Codec, steps: EncodedSequences) -> CountedRows:
@@ -94,8 +81,8 @@ def rows_of_log(codec: Codec, steps: EncodedSequences) -> CountedRows:
     )
 
 
-def rows_of_sample(codec: Codec, sampled: Sampled) -> CountedRows:
-    """Return the rows of a sample."""
+def rows_of_sample(codec: Codec, sampled: Sampled, users: int) -> CountedRows:
+    """Return the rows of a sample; after its first `users` only labelled sessions are counted."""
     row, user, attributes = sampled.row, sampled.user.numpy(), sampled.user_attributes.numpy()
     event, label = row.event.numpy(), row.session_label.numpy()
     first = np.append(True, user[1:] != user[:-1])
@@ -124,7 +111,7 @@ def rows_of_sample(codec: Codec, sampled: Sampled) -> CountedRows:
         row.flags.numpy(),
         _in_last_session(user, begins),
         *_to_come(codec, user, begins, label, attributes),
-        np.zeros(len(user), dtype=np.bool_),
+        user >= users,
     )
 
 

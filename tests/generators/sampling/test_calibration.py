@@ -15,7 +15,7 @@ from generators.models.markov import Markov
 from generators.neural_generator import NeuralGenerator
 from generators.sampling import calibration
 from generators.sampling.biases import Biases
-from generators.sampling.calibration import _step, calibrate_fields
+from generators.sampling.calibration import FEW, FEW_OF_CODE, _step, calibrate_fields
 from generators.sampling.contexts import Contexts
 from generators.sequences.codes import CART, SEEN
 from generators.sequences.encode import encode
@@ -101,6 +101,17 @@ def test_few_rows_say_little() -> None:
     assert (np.abs(few) < 0.5 * np.abs(many)).all()
 
 
+def test_rare_codes_rise_no_more_often_than_they_fall() -> None:
+    """A sample that happens to have none of a code that has its share is no reason to raise it."""
+    rng, share = np.random.default_rng(2), np.array([0.979, 0.02, 0.001])
+    log = 800_000 * share[None]
+    for rows, most in ((50, 0.02), (2_000, 0.1), (40_000, 0.1)):
+        drawn = rng.multinomial(rows, share, size=400).astype(float)
+        for few in (FEW, FEW_OF_CODE):
+            steps = np.array([_step(log, sample[None], few)[0] for sample in drawn])
+            assert (np.abs(steps.mean(0)) < most).all()
+
+
 def test_chance_in_the_last_sample_does_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     """Biases of which the last of five samples is another differ by half of what samples do."""
     log = shop_log(users=150, rows=20, seed=6)
@@ -110,9 +121,9 @@ def test_chance_in_the_last_sample_does_not_decide(monkeypatch: pytest.MonkeyPat
     steps = encode(log, codec, max_rows=fitted.max_rows, private=False)
 
     def events(last: int) -> np.ndarray:
-        def draw(biases: Biases, users: int, k: int, labelled: bool) -> Sampled:
+        def draw(biases: Biases, users: int, labelled: int, k: int) -> Sampled:
             seed = last if k == calibration.ROUNDS - 1 else 1
-            return fitted._pilot(seed, biases, users, k, labelled)
+            return fitted._pilot(seed, biases, users, labelled, k)
 
         return calibrate_fields(codec, steps, draw, network=False)["event"]
 
