@@ -194,6 +194,8 @@ class Rules:
     longest_run: Sequence[int] = ()
     once: Sequence[str] = ()  # events that a user has once at most
     unfinished: Sequence[str] = ()  # events that are never the last of a session
+    # events that nobody has who is not to buy while an offer is open, as a payment
+    buying: Sequence[str] = ()
     # columns and ids that never change within a session
     constant_in_session: Sequence[str] = field(default=(), metadata=key("held"))
     # the column of items in which all items of a session agree, as in a kitchen; "" = there is none

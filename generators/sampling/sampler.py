@@ -144,6 +144,7 @@ class FieldRules:
     longest_run: np.ndarray  # (E,) int64
     once: int  # a bit for each event that a user has once at most
     unfinished: int  # likewise, that is never the last of a session
+    buying: np.ndarray  # (E,) bool: purchases, and what only those who buy do
     category: np.ndarray  # (n_items,) int64
     of_theme: np.ndarray  # (themes, n_categories) bool: which have items that go with each
     start: np.ndarray  # (n_categories + 1,) int64
@@ -168,6 +169,8 @@ class FieldRules:
             longest_run=np.array(codec.rules.longest_run, dtype=np.int64),
             once=bits_of(codec.rules.once, codec.events.values),
             unfinished=bits_of(codec.rules.unfinished, codec.events.values),
+            buying=(effects.sets & codes.BOUGHT > 0)
+            | np.isin(["", *codec.events.values], list(codec.rules.buying)),
             category=codec.items.category,
             of_theme=_categories_of_themes(codec, effects.theme),
             start=codec.items.start,
@@ -230,7 +233,7 @@ class _RowDraw:
             can,
         )
         if self.codec.answers_offers:
-            constraints.keep_responses(self.state.users, self.row, self.rules.effects.sets, can)
+            constraints.keep_responses(self.state.users, self.row, self.rules.buying, can)
         self._draw_into("event", everyone, can, col.EVENT)
 
     def _copy_action(self) -> None:

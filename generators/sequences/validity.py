@@ -30,21 +30,16 @@ from generators.sequences.codes import (
     SEEN,
 )
 from generators.sequences.encode import EncodedSequences
+from generators.sequences.event_rules import event_rules, session_starts
 from generators.sequences.feature_layout import COUNTER_SIZES, LAST_EVENT, Counter
 from generators.sequences.levels import least_rows, time_level
-from generators.sequences.user_record import HAD_EVENTS
-from generators.structure.relations.breaches import SUFFIX, carried
+from generators.structure.relations.breaches import carried
 from generators.structure.tables import Tables
 
 LOOKED = ("view", "list", "search", "wishlist")  # roles of events that commit a user to nothing
 FEWEST_PAIRS = 100  # of different items, one after the other in a session
 AGREE = 0.995  # share of them that agree in what all items of a session do
 BY_CHANCE = 0.6  # share of all pairs of rows that agree, at most
-FEWEST_LAST = 10  # sessions that an event would be the last of by chance, and hardly ever is
-LAST = 0.001  # of its rows: how many may be the last of their session
-FEWEST_TWICE = 10  # users who would have an event twice by chance, and do not
-ONCE = 0.03  # of the users who have it: how many may have it again
-RARELY = 0.1  # likewise, of those who would by chance
 # Role -> flags that its item may have to carry, strictest first; the first that the log never
 # violates is enforced.
 CANDIDATES = {
@@ -56,6 +51,7 @@ CANDIDATES = {
     "review": (EVER, SEEN),
 }
 PAYS = ("checkout", "payment", "payment_failed")
+NEARLY = 0.995  # share of the rows of an event that need a cart, and have one
 # Share of the users with an event who may break a rule that is enforced under a budget: some break
 # it by accident.
 MOST_BREAKING = 0.05
@@ -143,7 +139,8 @@ def learn_cart_needs(
 ) -> dict[str, int]:
     """Return CART for each event without an item (checkout, payment) that needs a filled cart.
 
-    The log never has such an event while the cart is empty; under a budget, hardly for any user.
+    The log hardly ever has such an event while the cart is empty; under a budget, hardly for any
+    user. A sample where it has ends in payments that cannot become a purchase.
     """
     event, copy_action = (steps.target[:, steps.names.index(n)] for n in ("event", COPY_ACTION))
     cart = steps.features[:, codec.counter_column(Counter.CART)]
@@ -159,8 +156,8 @@ def learn_cart_needs(
         return {n: CART for (_, n), kept in zip(asked, holds, strict=True) if kept}
     for k, name in enumerate(codec.events.values):
         rows = event == k + 1
-        pays = codec.roles[name] in PAYS
-        if pays and rows.any() and (copy_action[rows] == NO_ITEM).all() and (cart[rows] > 0).all():
+        pays = codec.roles[name] in PAYS and rows.any() and (copy_action[rows] == NO_ITEM).all()
+        if pays and (cart[rows] > 0).float().mean() >= NEARLY:
             found[name] = CART
     return found
 
@@ -177,10 +174,7 @@ def learn_rules(codec: Codec, steps: EncodedSequences, queries: PrivateQueries) 
             **learn_cart_needs(codec, steps, queries),
         },
         allowed=allowed,
-        allowed_next=_allowed_next(codec, steps),
-        longest_run=_longest_run(codec, steps),
-        once=_once(codec, steps),
-        unfinished=_unfinished(codec, steps),
+        **event_rules(codec, steps),
         **_theme(codec, steps),
         constant_in_session=constant,
     )
@@ -282,89 +276,6 @@ def _without_missing_columns(
     return out
 
 
-def _allowed_next(codec: Codec, steps: EncodedSequences) -> np.ndarray:
-    """Learn which event follows which; under a budget any event follows any."""
-    n_events = codec.events.size
-    allowed = np.full((n_events + 1, 2, n_events), codec.private)
-    allowed[:, :, 0] = False
-    if codec.private:
-        return allowed
-    event = steps.target[:, steps.names.index("event")].numpy()
-    before = steps.features[:, LAST_EVENT].numpy()  # code + 1 of the event before, 0 = none
-    gap = steps.target[:, steps.names.index("gap")]
-    asked = event >= 0
-    starts = codec.clock.starts_session(gap).long().numpy()
-    allowed[before[asked], starts[asked], event[asked]] = True
-    place = {name: k + 2 for k, name in enumerate(codec.events.values)}
-    for name in place:
-        usual = name.removesuffix(SUFFIX)
-        if usual != name and usual in place:
-            # what follows an event may follow the few rows of it that lack something as well
-            allowed[place[name]] |= allowed[place[usual]]
-    allowed[~allowed.any(2)] = allowed.any(axis=(0, 1))
-    return allowed
-
-
-def _longest_run(codec: Codec, steps: EncodedSequences) -> list[int]:
-    """Learn the most rows of each event in a row in a session; no limit under a budget.
-
-    Without it a user who has many rows left in a session, and whose event nothing but itself has
-    ever followed, would repeat it to the end.
-    """
-    if codec.private:
-        return [0] * codec.events.size
-    event = steps.target[:, steps.names.index("event")].numpy()
-    starts = codec.clock.starts_session(steps.target[:, steps.names.index("gap")]).numpy()
-    same = (steps.features[:, LAST_EVENT].numpy() == event + 1) & ~starts & (event > 0)
-    first = np.flatnonzero(~same)  # of each run
-    longest = np.zeros(codec.events.size, dtype=np.int64)
-    np.maximum.at(longest, event[first].clip(min=0), np.diff(first, append=len(same)))
-    return longest.tolist()
-
-
-def _once(codec: Codec, steps: EncodedSequences) -> list[str]:
-    """Learn which events users have once at most, as they register once; none under a budget.
-
-    Hardly any user has it twice, and many would if it were as frequent at each row.
-    """
-    if codec.private:
-        return []
-    event, lengths = steps.target[:, steps.names.index("event")].numpy(), steps.lengths()
-    user, found = np.repeat(np.arange(len(lengths)), lengths), []
-    for k, name in enumerate(codec.events.values[: HAD_EVENTS - 1]):
-        times = np.bincount(user[event == k + 1], minlength=len(lengths))
-        share = times.sum() / max(len(event), 1)
-        none, one = ((1 - share) ** lengths, lengths * share * (1 - share) ** (lengths - 1))
-        by_chance = float((1 - none - one).sum())
-        twice = int((times > 1).sum())
-        if by_chance >= FEWEST_TWICE and twice <= min(ONCE * (times > 0).sum(), RARELY * by_chance):
-            found.append(name)
-    return found
-
-
-def _unfinished(codec: Codec, steps: EncodedSequences) -> list[str]:
-    """Learn which events are never the last of a session, as a search is; none under a budget."""
-    if codec.private:
-        return []
-    event = steps.target[:, steps.names.index("event")].numpy()
-    starts = _session_starts(codec, steps)
-    rows = np.flatnonzero(event > 0)
-    last = np.append(starts[rows][1:], True)
-    found = []
-    for k, name in enumerate(codec.events.values[: HAD_EVENTS - 1]):
-        mine = event[rows] == k + 1
-        if mine.sum() * last.mean() >= FEWEST_LAST and last[mine].mean() <= LAST:
-            found.append(name)
-    return found
-
-
-def _session_starts(codec: Codec, steps: EncodedSequences) -> np.ndarray:
-    """Return which rows begin a session, a user's first row among them, (n_steps,) bool."""
-    starts = codec.clock.starts_session(steps.target[:, steps.names.index("gap")]).numpy()
-    starts[steps.offsets[:-1]] = True
-    return np.asarray(starts)
-
-
 def _theme(codec: Codec, steps: EncodedSequences) -> dict[str, Any]:
     """Learn in what all items of a session agree, as dishes of one kitchen; none under a budget.
 
@@ -374,7 +285,7 @@ def _theme(codec: Codec, steps: EncodedSequences) -> dict[str, Any]:
     if codec.private or codec.items.size <= 1:
         return {}
     event = steps.target[:, steps.names.index("event")].numpy()
-    starts = _session_starts(codec, steps)
+    starts = session_starts(codec, steps)
     session, item = np.cumsum(starts), steps.items.numpy()
     done = [n for n in codec.events.values if codec.roles[n] not in LOOKED]
     for events in (codec.events.values, done):

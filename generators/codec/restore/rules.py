@@ -41,6 +41,7 @@ def read_rules(codec: Codec, part: Record) -> Rules:
         ).tolist(),
         once=part.texts("once", among=codec.events.values),
         unfinished=part.texts("unfinished", among=codec.events.values),
+        buying=part.texts("buying", among=codec.events.values),
         usual_category={
             n: usual.integers(
                 n, size=codec.values[n].size, low=0, high=codec.categories.size - 1
