@@ -170,9 +170,10 @@ def open_events(users, row, following, longest_run, longest, once, unfinished, e
 @njit(cache=True)
 def keep_responses(users, row, buying, can):
     """Remove from `can` the events `buying` of users who do not buy now that an offer is open."""
+    others = ~buying
     for i in range(len(users)):
         if response_at(users[i], row[i, col.TIME]) in (codes.NOT_BUYING, codes.TO_BUY):
-            _narrow(can[i], ~buying)
+            _narrow(can[i], others)
 
 
 @njit(cache=True)
