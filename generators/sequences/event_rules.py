@@ -117,11 +117,12 @@ def _buying(codec: Codec, steps: EncodedSequences) -> list[str]:
     if codec.private or not codec.answers_offers:
         return []
     event = steps.target[:, steps.names.index("event")].numpy()
-    response = steps.clock[:, N_CLOCK].numpy()
-    waits = ((response == NOT_BUYING) | (response == TO_BUY))[event > 0]
-    found = []
+    rows = event > 0
+    event, response = event[rows], steps.clock[:, N_CLOCK].numpy()[rows]
+    waits = (response == NOT_BUYING) | (response == TO_BUY)
+    by_chance, found = waits.mean(), []
     for k, name in enumerate(codec.events.values):
-        mine, by_chance = event[event > 0] == k + 1, waits.mean()
+        mine = event == k + 1
         if mine.sum() * by_chance >= FEWEST_LAST and waits[mine].mean() <= WAITING * by_chance:
             found.append(name)
     return found
