@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.cached_code import said_twice
 from numba import njit
 from numba.core import config
 from numba.core.errors import NumbaError
@@ -80,7 +78,8 @@ def test_without_compilation_it_is_a_plain_function(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_function_on_disk_is_loaded_without_the_compiler(tmp_path: Path) -> None:
-    (tmp_path / "rounding.py").write_text(
+    first, second = said_twice(
+        tmp_path,
         "import sys\n"
         "import numpy as np\n"
         "from eventlog._runtime.compiled import compiled\n"
@@ -102,16 +101,8 @@ def test_a_function_on_disk_is_loaded_without_the_compiler(tmp_path: Path) -> No
         "@njit\n"
         "def total(values):\n"
         "    return rounded(values).sum()\n"
-        "print(total(np.array([1.26, 2.0])))\n"  # links the loaded function in
+        "print(total(np.array([1.26, 2.0])))\n",  # links the loaded function in
     )
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-
-    def said() -> list[str]:
-        command = [sys.executable, str(tmp_path / "rounding.py")]
-        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        return run.stdout.splitlines()
-
-    first, second = said(), said()
     assert first[0] == "[1.3, 0.0] Counter()"
     assert second[0].startswith("[1.3, 0.0] Counter({")
     assert second[1] == "False False"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from fixtures.cached_code import said_twice
 from numba import njit
 
 from generators.nn import optimizer
@@ -241,7 +239,8 @@ def test_a_step_leaves_rows_without_a_gradient_alone() -> None:
 
 def test_functions_from_disk_round_as_compiled_ones(tmp_path: Path) -> None:
     """Of a sum in any order the first process on a machine, which compiles, has the same bytes."""
-    (tmp_path / "slopes.py").write_text(
+    first, second = said_twice(
+        tmp_path,
         "import numpy as np\n"
         "from generators.nn.fused.fields import _softmax_slopes\n"
         "logits = np.random.default_rng(0).normal(size=(500, 37)).astype(np.float32)\n"
@@ -249,15 +248,8 @@ def test_functions_from_disk_round_as_compiled_ones(tmp_path: Path) -> None:
         "nothing = np.zeros((0, 3), dtype=np.int32), np.zeros((0, 0), dtype=np.float32)\n"
         "code, weight = np.arange(500) % 37, np.ones(500, dtype=np.float32)\n"
         "_softmax_slopes(code, weight, 37, *nothing, bias, logits, of_bias)\n"
-        "print(logits.tobytes().hex(), bool(_softmax_slopes.stats.cache_hits))\n"
+        "print(logits.tobytes().hex())\n"
+        "print(bool(_softmax_slopes.stats.cache_hits))\n",
     )
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-
-    def said() -> list[str]:
-        command = [sys.executable, str(tmp_path / "slopes.py")]
-        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        return run.stdout.split()
-
-    first, second = said(), said()
     assert (first[1], second[1]) == ("False", "True")
     assert first[0] == second[0]
