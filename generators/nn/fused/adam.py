@@ -50,14 +50,16 @@ def adam_rows(
     run(_adam_rows, table, *moments, grad._indices()[0], grad._values(), how.factors())
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 def _adam_rows(table, first, second, rows, grad, factors):
     rate, root, scale, beta, gamma, epsilon = factors
     one = np.float32(1)
     for i in range(len(rows)):
-        r = rows[i]
-        for j in range(table.shape[1]):
-            g = scale * grad[i, j]
-            first[r, j] += (one - beta) * (g - first[r, j])
-            second[r, j] += (one - gamma) * (g * g - second[r, j])
-            table[r, j] -= rate * first[r, j] / (math.sqrt(second[r, j]) * root + epsilon)
+        # a row by itself lets the compiler use vectors, two indices do not
+        values, mean, square, slope = table[rows[i]], first[rows[i]], second[rows[i]], grad[i]
+        for j in range(len(values)):
+            g = scale * slope[j]
+            m = mean[j] + (one - beta) * (g - mean[j])
+            s = square[j] + (one - gamma) * (g * g - square[j])
+            mean[j], square[j] = m, s
+            values[j] -= rate * m / (math.sqrt(s) * root + epsilon)
