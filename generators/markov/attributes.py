@@ -18,7 +18,14 @@ import torch
 
 from generators.codec.codec import Codec
 from generators.codec.coders import Bins
-from generators.codec.parts import ARRIVAL, LENGTH, OBSERVATION_SPAN, PRICE_LEVEL, USUAL
+from generators.codec.parts import (
+    ARRIVAL,
+    LENGTH,
+    N_LABELLED_SESSIONS,
+    OBSERVATION_SPAN,
+    PRICE_LEVEL,
+    USUAL,
+)
 from generators.markov.backoff import BackoffTable, restored_table
 from generators.markov.choice import choose_parents
 from generators.markov.contexts import Level, parent_levels
@@ -144,8 +151,9 @@ class AttributeTables:
                 before = list(sizes.values())[:k]
                 expected[k], level = ExpectedLevel.learn(attributes[:, :k], before, rank[code])
                 candidates = [*earlier, level]
-            # so that rows, not only users, have the levels that they have in the log
-            first = [coarse_length] if name.startswith(USUAL) else []
+            # so that rows and sessions, not only users, are as they are in the log
+            of_rows = name.startswith(USUAL) or name == N_LABELLED_SESSIONS
+            first = [coarse_length] if of_rows else []
             tied = _tied(codec, name, code, earlier)
             first = first if tied is None else [tied]
             choice = choose_parents(code, size, candidates, first, strength=strength)
