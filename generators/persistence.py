@@ -35,7 +35,7 @@ from generators.base import Generator
 from generators.validation import StateError, check_source
 
 PACKAGE = "generators.models"
-FORMAT = 4
+FORMAT = 5
 FILES = ("model.json", "model.safetensors")
 
 

@@ -324,11 +324,10 @@ class Codec:
             )
         return price
 
-    def label_needs(self, kind: str) -> torch.Tensor:
+    def label_needs(self, kind: str) -> np.ndarray:
         """Return the least session label with which each code of a label can occur, (codes,)."""
-        return torch.tensor(
-            [0] + [self.session_labels.index((kind, v)) + 1 for v in self.labels.kinds[kind]]
-        )
+        found = [self.session_labels.index((kind, value)) for value in self.labels.kinds[kind]]
+        return np.array([0, *(place + 1 for place in found)])
 
     def effects(self) -> Effects:
         """Return what events do to the state of a user."""
@@ -348,6 +347,7 @@ class Codec:
             theme=self.item_table(self.rules.theme),
             themed=np.array([e in self.rules.themed for e in ("", *self.events.values)]),
             labels=np.array([rest[f"label:{k}"] for k in self.labels.kinds], dtype=np.int64),
+            label_needs=np.array([min(self.label_needs(k)[1:]) for k in self.labels.kinds], int),
             values=len(self.value_fields),
             rest=len(self.rest_fields),
             ids=len(self.ids),

@@ -220,9 +220,7 @@ def session_labels_of_rows(
     for kind in codec.labels.kinds:
         code = np.maximum(
             code,
-            codec.label_needs(kind).numpy()[
-                label_codes(log, codec, kind, events["event_id"].to_numpy())
-            ],
+            codec.label_needs(kind)[label_codes(log, codec, kind, events["event_id"].to_numpy())],
         )
     first = np.append(True, user[1:] != user[:-1])[: len(user)]
     session = np.cumsum(first | is_session_start) - 1

@@ -196,6 +196,8 @@ class Rules:
     unfinished: Sequence[str] = ()  # events that are never the last of a session
     # events that nobody has who is not to buy while an offer is open, as a payment
     buying: Sequence[str] = ()
+    # level of the rows to come below which hardly a labelled session began; 0 = any
+    latest_label: int = 0
     # columns and ids that never change within a session
     constant_in_session: Sequence[str] = field(default=(), metadata=key("held"))
     # the column of items in which all items of a session agree, as in a kitchen; "" = there is none

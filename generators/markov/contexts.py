@@ -46,8 +46,9 @@ from generators.markov.tables import FRESH_PRICE, PARTS
 from generators.markov.user_levels import SIZES, VISITS, size_of, visit_of
 from generators.sequences import codes
 from generators.sequences import feature_layout as layout
-from generators.sequences.encode import EncodedSequences, current_session_label
+from generators.sequences.encode import EncodedSequences
 from generators.sequences.feature_layout import Counter
+from generators.sequences.session_labels import current_session_label
 
 COARSE = 8  # levels of a number of users, of which later attributes may be given
 POSITIONS = 8  # levels of the position in the session

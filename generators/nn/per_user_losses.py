@@ -14,7 +14,7 @@ from generators.codec.codec import SESSION_LABEL
 from generators.nn.batches import Batch
 from generators.nn.network import RowNet
 from generators.sequences import feature_layout as layout
-from generators.sequences.encode import current_session_label
+from generators.sequences.session_labels import current_session_label
 
 IMPOSSIBLE = -1e9  # logit of an item that cannot be drawn
 

@@ -16,7 +16,7 @@ from generators.sequences.feature_layout import COUNTER_SIZES, Counter
 from generators.structure.structure import ITEM_PRICE
 from generators.validation import LARGEST_WEIGHT, array
 
-MOST_BIAS = 4.0  # that a bias comes to
+MOST_BIAS = 8.0  # that a bias comes to
 MOST_CODES = 32  # of an attribute, and of a column whose values are counted by it
 SPENT = given("gap", "spent")  # what beginning a session gains by what was spent in the last
 

@@ -10,9 +10,10 @@ samples say less, so that chance in the last one does not decide (Robbins and Mo
 doi:10.1214/aoms/1177729586).
 
 A network knows less than tables of what a row depends on: its events are counted by what can follow
-in their context (`Contexts`), and whether a session goes on and whether an id is new are counted as
-well. Labelled sessions are few, and differ from others; so a sample has more users who are to have
-some, and these sessions have biases of their own. Others let them come when they are to come.
+in their context (`Contexts`), and whether a session goes on, whether an id is new and whether a row
+has a label are counted as well. Labelled sessions are few, and differ from others; so a sample has
+more users who are to have some, and these sessions have biases of their own. Others let them come
+when they are to come.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ from generators.structure.structure import ITEM_PRICE
 ROUNDS = 5  # samples
 RAKINGS = 3  # of the tables of a field, on each of them
 MOST_ROWS, MOST_TIMES = 40_000, 2  # of a sample: rows, and times as many users as the log has
+LABELLED_ROWS = 20_000  # of a sample, of users who are to have labelled sessions
 FEW = 5.0  # rows with a code that say nothing of a difference between a sample and the log
+FEW_LABELLED = 1.0  # likewise, of labelled sessions, which are few
 FEW_OF_CODE = 30.0  # likewise, of users who have an attribute in common: a user's rows are alike
 MOST_STEP = 2.0  # that a bias changes by at a time
 BEYOND = 1.5  # times that a bias by an attribute moves further than rows all alike would need
@@ -64,7 +67,7 @@ def calibrate_fields(codec: Codec, steps: EncodedSequences, draw: Draw, *, netwo
     if network and codec.session_labels:
         some = with_labelled_sessions(codec, True, None)(steps.user_attributes).numpy()
         rows = int(steps.lengths()[some].sum())
-        labelled = min(int(some.sum()), MOST_ROWS * int(some.sum()) // max(rows, 1))
+        labelled = LABELLED_ROWS * int(some.sum()) // max(rows, 1)
     for k in range(ROUNDS):
         drawn = rows_of_sample(codec, draw(biases, users, labelled, k), users)
         times = 1 / (1 + k / 2)
@@ -119,6 +122,7 @@ def _rake(
     if name == "gap" and SPENT in biases:
         pair = [(r.spent, np.where(_goes_on_or_begins(r), r.begins, -1)) for r in (real, drawn)]
         tables.append((SPENT, pair[0], pair[1]))
+    few = _few(codec, name, len(biases[name])) if name in biases and contexts else FEW
     for _ in range(RAKINGS):
         for of, (row, code), (their_row, their_code) in tables:
             bias = biases[of]
@@ -127,7 +131,7 @@ def _rake(
             known = None if of == name or frequent is None else frequent[asked]
             wanted = _counts(row[asked], code[asked], known, shape)
             counts = _counts(their_row[theirs], their_code[theirs], weight[theirs], shape)
-            step = _step(wanted, counts, FEW if of == name else FEW_OF_CODE)
+            step = _step(wanted, counts, few if of == name else FEW_OF_CODE)
             step[counts == 0] /= RAKINGS  # no weight says that it has been raised before
             if of != name and contexts and name == "event":  # of columns values have no other table
                 step = _apart(step, counts.sum(1), contexts_given(codec, name))
@@ -143,6 +147,20 @@ def _rake(
             else:
                 bias += times * step * (1 if of == name else BEYOND)
             np.clip(bias, -MOST_BIAS, MOST_BIAS, out=bias)
+
+
+def _few(codec: Codec, name: str, contexts: int) -> np.ndarray:
+    """Return how many rows with a code say nothing of it in each context of a field, (contexts, 1).
+
+    The label of the session comes first in a context.
+    """
+    labels = len(codec.session_labels) + 1
+    few = np.full((contexts, 1), FEW)
+    if name == SESSION_LABEL:
+        few[:] = FEW_LABELLED
+    elif name not in codec.value_fields:
+        few[contexts // labels :] = FEW_LABELLED
+    return few
 
 
 def _apart(step: np.ndarray, rows: np.ndarray, contexts: int) -> np.ndarray:
@@ -197,10 +215,13 @@ def _first_table(
     if name == "event":
         context = contexts.of_event(rows.label, rows.begins, rows.flags, rows.before)
         return context, np.where(counted, rows.event, -1)
-    context = contexts.of_id(rows.label, rows.event)
+    if name in rows.labels:
+        context, code = contexts.of_label(rows.label, rows.pending, rows.event), rows.labels[name]
+    else:
+        context, code = contexts.of_id(rows.label, rows.event), rows.ids[name]
     open_ = codec.rules.allowed[name].sum(1) > 1 if name in codec.rules.allowed else None
     counted &= True if open_ is None else open_[rows.event]
-    return context, np.where(counted, rows.ids[name], -1)
+    return context, np.where(counted, code, -1)
 
 
 def _goes_on_or_begins(rows: CountedRows) -> np.ndarray:
@@ -230,7 +251,7 @@ def _counts(
     return counts.reshape(shape).astype(np.float64)
 
 
-def _step(wanted: np.ndarray, drawn: np.ndarray, few: float = FEW) -> np.ndarray:
+def _step(wanted: np.ndarray, drawn: np.ndarray, few: float | np.ndarray = FEW) -> np.ndarray:
     """Return by how much logits (contexts, codes) are to rise, by counts of the same shape.
 
     Of two sides with unequal numbers of rows the larger says no more than as many as the other has.

@@ -27,7 +27,7 @@ from generators.sequences.user_record import (
     goes_with,
     has_earlier,
     known_items,
-    labelled_sessions_left,
+    label_is_pending,
     order_of,
     response_at,
     rows_before_session,
@@ -80,7 +80,7 @@ def _allow(can, allowed):
 
 
 @inner
-def _narrow(can, mask):
+def narrow(can, mask):
     """Remove from `can` (size,) what `mask` forbids, unless that leaves nothing."""
     for k in range(len(can)):
         if can[k] and mask[k]:
@@ -95,24 +95,6 @@ def begin_sessions(users, row, effects):
     for i in range(len(users)):
         if row[i, col.IS_SESSION_START] != 0:
             begin_session(users[i], effects)
-
-
-@njit(cache=True)
-def begin_session_labels(users, row, can):
-    """Carry on session labels in `row`; return the users whose session begins.
-
-    Writes to `can` which labels these can draw: none but 0 where no labelled session is to come.
-    """
-    rows, found = np.empty(len(users), dtype=np.int64), 0
-    for i in range(len(users)):
-        row[i, col.SESSION_LABEL] = max(users[i].row[layout.LAST_SESSION_LABEL] - 1, 0)
-        if row[i, col.IS_SESSION_START] != 0 or users[i].rows == 0:
-            can[found, 0] = True
-            for k in range(1, can.shape[1]):
-                can[found, k] = labelled_sessions_left(users[i]) > 0
-            rows[found] = i
-            found += 1
-    return rows[:found]
 
 
 @njit(cache=True)
@@ -169,11 +151,15 @@ def open_events(users, row, following, longest_run, longest, once, unfinished, e
 
 @njit(cache=True)
 def keep_responses(users, row, buying, can):
-    """Remove from `can` the events `buying` of users who do not buy now that an offer is open."""
+    """Remove from `can` the events `buying` of users who do not buy now that an offer is open.
+
+    Sessions whose label a row has still to carry are left as they are: it may be a purchase.
+    """
     others = ~buying
     for i in range(len(users)):
-        if response_at(users[i], row[i, col.TIME]) in (codes.NOT_BUYING, codes.TO_BUY):
-            _narrow(can[i], others)
+        waits = response_at(users[i], row[i, col.TIME]) in (codes.NOT_BUYING, codes.TO_BUY)
+        if waits and not label_is_pending(users[i], row[i]):
+            narrow(can[i], others)
 
 
 @njit(cache=True)
@@ -219,7 +205,7 @@ def narrow_copy_actions(users, past, row, rows, effects, recent, can):
         mask[codes.EARLIER] = has_earlier(
             users[i], need, recent[i], past[i, : users[i].rows], start, effects.theme, now
         )
-        _narrow(can[k], mask)
+        narrow(can[k], mask)
 
 
 @njit(cache=True)
@@ -229,7 +215,7 @@ def narrow_orders(users, row, rows, can):
     for k in range(len(rows)):
         mask[codes.SAME_ORDER] = users[rows[k]].orders > 0
         mask[codes.ITEMS_ORDER] = order_of(users[rows[k]], row[rows[k], col.ITEM]) >= 0
-        _narrow(can[k], mask)
+        narrow(can[k], mask)
 
 
 @njit(cache=True)
@@ -238,7 +224,7 @@ def narrow_values(before, value, rows, can):
     mask = np.ones(can.shape[1], dtype=np.bool_)
     for k in range(len(rows)):
         mask[codes.SAME] = before[rows[k], value] > 0
-        _narrow(can[k], mask)
+        narrow(can[k], mask)
 
 
 @njit(cache=True)
@@ -249,14 +235,7 @@ def hold(users, row, rows, can):
         mask[k] = True
     for k in range(len(rows)):
         if row[rows[k], col.IS_SESSION_START] == 0 and users[rows[k]].rows > 0:
-            _narrow(can[k], mask)
-
-
-@njit(cache=True)
-def narrow_labels(row, rows, needs, can):
-    """Allow labels only in sessions whose label is at least the one they need, (size,)."""
-    for k in range(len(rows)):
-        _narrow(can[k], needs <= row[rows[k], col.SESSION_LABEL])
+            narrow(can[k], mask)
 
 
 @njit(cache=True)
@@ -295,8 +274,8 @@ def open_categories(users, row, effects, allow, start, of_theme, can):
         if row[i, col.COPY_ACTION] <= codes.FRESH:
             _allow(can[found], allow[row[i, col.EVENT]])
             if row[i, col.COPY_ACTION] == codes.FRESH:
-                _narrow(can[found], stocked)
-                _narrow(can[found], of_theme[theme_of(users[i], row[i], effects)])
+                narrow(can[found], stocked)
+                narrow(can[found], of_theme[theme_of(users[i], row[i], effects)])
             rows[found] = i
             found += 1
     return rows[:found]

@@ -2,7 +2,8 @@
 
 That is, for a gap, the event before; for a session label the level of the rows to come; for an
 event whether a session begins, which items there are that events need, and the event before; for an
-id, or a value, the event. The label of the session comes first, but for values.
+id or a value, the event; for a label, whether the session is still to have one, and the event. The
+label of the session comes first, but for values.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Contexts:
             "event": self.labels * 2 * 2 ** len(self.needed) * (self.events + 1),
             **dict.fromkeys(codec.value_fields, self.events),
             **dict.fromkeys(codec.ids, self.labels * self.events),
+            **dict.fromkeys(label_fields(codec), self.labels * 2 * self.events),
         }
         if codec.session_labels:
             levels = layout.COUNTER_SIZES[Counter.ROWS_LEFT]
@@ -64,3 +66,19 @@ class Contexts:
     def of_id(self, label: np.ndarray, event: np.ndarray) -> np.ndarray:
         """Return the contexts of the ids of rows of these session labels and events."""
         return label * self.events + event
+
+    def of_label(self, label: np.ndarray, pending: np.ndarray, event: np.ndarray) -> np.ndarray:
+        """Return the contexts of the labels of rows of these session labels and events.
+
+        `pending` (n,) bool: has no row before in the session carried its label?
+        """
+        return (label * 2 + pending) * self.events + event
+
+
+def label_fields(codec: Codec) -> list[str]:
+    """Return the fields that are labels of rows.
+
+    Of the rows of a labelled session it is often the event that says which have a label, of which a
+    network has seen too few.
+    """
+    return [f"label:{kind}" for kind in codec.labels.kinds]

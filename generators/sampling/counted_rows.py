@@ -11,12 +11,14 @@ import torch
 from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
 from generators.codec.coders import Bins
 from generators.codec.parts import N_LABELLED_SESSIONS
+from generators.sampling.contexts import label_fields
 from generators.sequences import codes
 from generators.sequences import feature_layout as layout
-from generators.sequences.encode import EncodedSequences, current_session_label
+from generators.sequences.encode import EncodedSequences
 from generators.sequences.feature_layout import Counter
 from generators.sequences.levels import rows_level
 from generators.sequences.sampled import Sampled
+from generators.sequences.session_labels import current_session_label
 from generators.sequences.spending import spent_before
 
 
@@ -30,11 +32,13 @@ class CountedRows(NamedTuple):
     item: np.ndarray  # its code, 0 = none
     fresh_item: np.ndarray  # code of the item, 0 = none, or one that the user has had before
     ids: dict[str, np.ndarray]  # how an id relates to earlier ones, -1 = the row is not asked
+    labels: dict[str, np.ndarray]  # of rows, -1 = the row is not asked
     codes: dict[str, np.ndarray]  # of the fields that follow habits, -1 = the row is not asked
     begins: np.ndarray  # bool: a session
     spent: np.ndarray  # level of what was spent in the session of the row before
     label: np.ndarray  # of the session
     label_before: np.ndarray  # of the session of the row before
+    pending: np.ndarray  # bool: is the label of the session still to be carried?
     flags: np.ndarray  # that any of the user's recent items carries
     final: np.ndarray  # bool: is the row of its user's last session?
     label_to_come: np.ndarray  # bool: is the user to have another labelled session?
@@ -69,11 +73,13 @@ def rows_of_log(codec: Codec, steps: EncodedSequences) -> CountedRows:
         steps.items.numpy()[rows],
         np.maximum(column["item"][rows], 0),
         {name: column[name][rows] for name in codec.ids},
+        {name: column[name][rows] for name in label_fields(codec)},
         _of_habits(codec, needs_item, {n: c[rows] for n, c in column.items()}, event),
         begins,
         features[rows, codec.counter_column(Counter.SPENT)],
         label,
         np.maximum(features[rows, layout.LAST_SESSION_LABEL] - 1, 0),
+        np.where(begins, label, features[rows, codec.counter_column(Counter.LABEL_PENDING)]) > 0,
         steps.flags.numpy()[rows],
         _in_last_session(owner, begins),
         *_to_come(codec, owner, begins, label, attributes),
@@ -97,6 +103,7 @@ def rows_of_sample(codec: Codec, sampled: Sampled, users: int) -> CountedRows:
         row.item.numpy(),
         np.where(row.copy_action.numpy() == codes.FRESH, row.item.numpy(), 0),
         {name: rest[name] for name in codec.ids},
+        {name: rest[name] for name in label_fields(codec)},
         _of_habits(codec, effects.needs > 0, {**rest, COPY_ACTION: row.copy_action.numpy()}, event),
         begins,
         spent_before(
@@ -108,6 +115,7 @@ def rows_of_sample(codec: Codec, sampled: Sampled, users: int) -> CountedRows:
         ),
         label,
         np.where(first, 0, np.append(0, label[:-1])),
+        _pending([rest[name] for name in label_fields(codec)], begins, label),
         row.flags.numpy(),
         _in_last_session(user, begins),
         *_to_come(codec, user, begins, label, attributes),
@@ -129,6 +137,18 @@ def _of_habits(
         if name == COPY_ACTION:
             asked &= ~needs_item
         found[name] = np.where(asked[event], column[name], -1)
+    return found
+
+
+def _pending(labels: list[np.ndarray], begins: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Return whether no row before in the session has carried its `label` (n,), (n,) bool.
+
+    `labels` (n,) are those of the rows, of each kind.
+    """
+    has = np.any(labels, axis=0) if labels else np.zeros(len(label), dtype=np.bool_)
+    before = np.cumsum(has) - has
+    session = np.cumsum(begins) - 1
+    found: np.ndarray = (label > 0) & (before == before[begins][session])
     return found
 
 

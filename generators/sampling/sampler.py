@@ -16,7 +16,7 @@ import torch
 
 from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
 from generators.codec.timing_params import TimingParams, bits_of
-from generators.sampling import constraints, timing
+from generators.sampling import constraints, label_constraints, timing
 from generators.sampling.conditions import UserFilter
 from generators.sampling.offers import OfferMaker
 from generators.sampling.past_rows import PastRows
@@ -149,6 +149,7 @@ class FieldRules:
     of_theme: np.ndarray  # (themes, n_categories) bool: which have items that go with each
     start: np.ndarray  # (n_categories + 1,) int64
     label_needs: dict[str, np.ndarray]  # field -> (size,) the least session label of each code
+    carried: np.ndarray  # (session labels + 1, E) bool: which events can carry a session's label
     draw: dict[str, int]  # field -> its column among the uniform numbers that a row takes
     draws: int  # uniform numbers that a row takes
     columns: int  # of a row
@@ -174,11 +175,22 @@ class FieldRules:
             category=codec.items.category,
             of_theme=_categories_of_themes(codec, effects.theme),
             start=codec.items.start,
-            label_needs={f"label:{k}": codec.label_needs(k).numpy() for k in codec.labels.kinds},
+            label_needs={f"label:{k}": codec.label_needs(k) for k in codec.labels.kinds},
+            carried=_carried(codec),
             draw={n: timing.ALL_DRAWS + k for k, n in enumerate(fields)},
             draws=timing.ALL_DRAWS + len(fields),
             columns=col.VALUES + effects.values + effects.rest + 1,  # the last are the flags
         )
+
+
+def _carried(codec: Codec) -> np.ndarray:
+    """Return which events can carry what gives a session its label, see `FieldRules.carried`."""
+    out = np.zeros((len(codec.session_labels) + 1, codec.events.size), dtype=np.bool_)
+    for kind in codec.labels.kinds:
+        allowed = codec.rules.allowed[f"label:{kind}"]
+        for code, label in enumerate(codec.label_needs(kind)):
+            out[label] |= allowed[:, code]
+    return out
 
 
 @dataclass(frozen=True)
@@ -208,7 +220,13 @@ class _RowDraw:
 
     def _session_label(self) -> None:
         can = np.empty((len(self.row), len(self.codec.session_labels) + 1), dtype=np.bool_)
-        found = constraints.begin_session_labels(self.state.users, self.row, can)
+        found = label_constraints.begin_session_labels(
+            self.state.users,
+            self.row,
+            self.codec.rules.latest_label,
+            self.codec.plans_last,
+            can,
+        )
         self._draw_codes(SESSION_LABEL, found, can, col.SESSION_LABEL)
         column = self.row[:, col.SESSION_LABEL]
         self.past.overwrite(SESSION_LABEL, column)
@@ -234,6 +252,10 @@ class _RowDraw:
         )
         if self.codec.answers_offers:
             constraints.keep_responses(self.state.users, self.row, self.rules.buying, can)
+        if self.codec.session_labels:
+            label_constraints.keep_labels(
+                self.state.users, self.row, self.rules.carried, self.codec.pace.longest[0], can
+            )
         self._draw_into("event", everyone, can, col.EVENT)
 
     def _copy_action(self) -> None:
@@ -305,7 +327,10 @@ class _RowDraw:
         for column, name in enumerate(self.rules.rest, col.VALUES + len(self.rules.values)):
             found, can = self._open_rows(name, column)
             if name in needs:
-                constraints.narrow_labels(self.row, found, needs[name], can)
+                longest = self.codec.pace.longest[0]
+                label_constraints.narrow_labels(
+                    self.state.users, self.row, found, needs[name], longest, can
+                )
             elif name in self.codec.rules.constant_in_session:
                 constraints.hold(self.state.users, self.row, found, can)
             self._draw_into(name, found, can, column)

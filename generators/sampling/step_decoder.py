@@ -32,7 +32,7 @@ from generators.nn.affinity import (
 )
 from generators.nn.network import RowNet, key_of
 from generators.sampling.biases import AddedBiases, Biases
-from generators.sampling.contexts import Contexts
+from generators.sampling.contexts import Contexts, label_fields
 from generators.sampling.step_model import draw
 from generators.sequences import feature_layout as layout
 from generators.sequences.feature_layout import Counter
@@ -44,6 +44,8 @@ class StepDecoder:
     def __init__(self, codec: Codec, net: RowNet, latents: Any, biases: Biases) -> None:
         self.codec, self.net, self.latents = codec, net, latents
         self.biases, self.contexts = AddedBiases(codec, biases), Contexts(codec)
+        self.labels = set(label_fields(codec))
+        self.label_pending = codec.counter_column(Counter.LABEL_PENDING)
         self.rows_left = codec.counter_column(Counter.ROWS_LEFT)
         # The weights themselves: calling a module costs as much as its product where few users are
         # left.
@@ -169,6 +171,10 @@ class StepDecoder:
         if name == "event":
             return self.contexts.of_event(label, self.begins[rows], self.flags[rows], before)
         event: np.ndarray = self.event[rows]
+        if name in self.labels:
+            pending = self.features[rows, self.label_pending] > 0
+            pending = np.where(self.begins[rows], label > 0, pending)
+            return self.contexts.of_label(label, pending, event)
         return self.contexts.of_id(label, event) if name in self.codec.ids else event
 
     def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -27,7 +27,6 @@ from generators.codec.features import (
 )
 from generators.codec.timing_params import clock_levels
 from generators.sequences import codes
-from generators.sequences import feature_layout as layout
 from generators.sequences import row_columns as col
 from generators.sequences.encode_columns import (
     initial_values,
@@ -347,7 +346,8 @@ def _replay(
             items[at] = row[col.ITEM]
             for k in range(codes.N_COPY_RANKS):
                 known[at, k] = seen[k]
-            _write_targets(row, rows.values[rows.starts[i] + t], t == 0, fields, target[at])
+            values = rows.values[rows.starts[i] + t]
+            _write_targets(row, values, t == 0, fields, effects, target[at])
             push_row(u, more[i], effects, row)
 
 
@@ -360,8 +360,11 @@ def _complete_row(u, row, effects, timing_params):
 
 
 @inner
-def _write_targets(row, values, first, fields, out):
-    """Write to `out` (n_fields,) what is asked of a row; -1 where nothing is."""
+def _write_targets(row, values, first, fields, effects, out):
+    """Write to `out` (n_fields,) what is asked of a row; -1 where nothing is.
+
+    Rows of sessions without labels have none.
+    """
     copy_action = row[col.COPY_ACTION]
     out[fields.gap] = -1 if first else row[col.GAP]
     if fields.session_label >= 0:
@@ -376,6 +379,9 @@ def _write_targets(row, values, first, fields, out):
         out[fields.values + k] = values[k]
     for k in range(len(out) - fields.rest):
         out[fields.rest + k] = row[col.VALUES + len(values) + k]
+    for k in range(len(effects.labels)):
+        if row[col.SESSION_LABEL] < effects.label_needs[k]:
+            out[fields.rest + effects.labels[k]] = -1
 
 
 @inner
@@ -389,12 +395,3 @@ def _order_code(u, number, item, buys):
     if number >= u.orders:
         return codes.NEW_ORDER
     return codes.ITEMS_ORDER if order_of(u, item) == number and not buys else codes.SAME_ORDER
-
-
-def current_session_label(drawn: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-    """Return `drawn` (...,) where it is not -1, and otherwise the session label of the last row.
-
-    `features` (..., F) are those before the row.
-    """
-    last = (features[..., layout.LAST_SESSION_LABEL] - 1).clamp(min=0)
-    return torch.where(drawn >= 0, drawn, last)

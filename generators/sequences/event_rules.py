@@ -1,6 +1,7 @@
 """Learn in what order a log has its events: which follow which, how often, and which end a session.
 
-Nothing of it is learnt under a privacy budget, where any event may follow any.
+And how late a user's labelled sessions begin. Nothing of it is learnt under a privacy budget, where
+any event may follow any.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from generators.codec.codec import Codec
+from generators.codec.codec import SESSION_LABEL, Codec
 from generators.sequences.codes import NOT_BUYING, TO_BUY
 from generators.sequences.encode import EncodedSequences
-from generators.sequences.feature_layout import LAST_EVENT
+from generators.sequences.feature_layout import LAST_EVENT, Counter
 from generators.sequences.row_columns import N_CLOCK
 from generators.sequences.user_record import HAD_EVENTS
 from generators.structure.relations.breaches import SUFFIX
@@ -22,6 +23,7 @@ LAST = 0.001  # of its rows: how many may be the last of their session
 FEWEST_TWICE = 10  # users who would have an event twice by chance, and do not
 ONCE = 0.03  # of the users who have it: how many may have it again
 RARELY = 0.1  # likewise, of those who would by chance
+LATE = 0.05  # share of labelled sessions that begin later than a sample's
 WAITING = 0.1  # share of rows while a user does not buy, of what it is among all rows, at most
 
 
@@ -33,7 +35,17 @@ def event_rules(codec: Codec, steps: EncodedSequences) -> dict[str, Any]:
         "once": _once(codec, steps),
         "unfinished": _unfinished(codec, steps),
         "buying": _buying(codec, steps),
+        "latest_label": _latest_label(codec, steps),
     }
+
+
+def _latest_label(codec: Codec, steps: EncodedSequences) -> int:
+    """Return the level of the rows to come below which hardly a labelled session begins."""
+    if codec.private or not codec.session_labels:
+        return 0
+    begun = (steps.target[:, steps.names.index(SESSION_LABEL)] > 0).numpy()
+    left = steps.features[:, codec.counter_column(Counter.ROWS_LEFT)].numpy()[begun]
+    return int(np.quantile(left, LATE, method="higher")) if len(left) else 0
 
 
 def _allowed_next(codec: Codec, steps: EncodedSequences) -> np.ndarray:

@@ -69,6 +69,7 @@ class Effects(NamedTuple):
     theme: np.ndarray  # (n_items,) int64: in which the items of a session agree, 0 = any goes
     themed: np.ndarray  # (n_events + 1,) bool: is it rows of the event whose items agree?
     labels: np.ndarray  # places of labels among the other columns
+    label_needs: np.ndarray  # of each the least session label with which a row can have it
     values: int  # number of categorical columns
     rest: int  # number of other columns, ids first
     ids: int
@@ -112,9 +113,22 @@ def ends_after(u, is_session_start, longest):
     left = rows_left(u)
     if u.n_sessions > 0:
         return left - 1 <= max(sessions_left(u) - is_session_start, 0)
-    if left == 0 and not is_final(u):  # it is the first of the last session
+    if left == 0 and is_session_start and not is_final(u):  # it is the first of the last session
         left = u.length - u.rows
     return left <= 1
+
+
+@inner
+def label_is_pending(u, row):
+    """Is a row still to carry the label of the session of the row that is drawn?"""
+    begins = row[col.IS_SESSION_START] != 0 or u.rows == 0
+    return row[col.SESSION_LABEL] > 0 if begins else u.label_pending != 0
+
+
+@inner
+def label_is_due(u, row, longest):
+    """Is the row that is drawn the last of its session that can carry the session's label?"""
+    return label_is_pending(u, row) and ends_after(u, row[col.IS_SESSION_START] != 0, longest)
 
 
 @inner

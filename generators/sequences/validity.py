@@ -234,6 +234,7 @@ def _allowed(codec: Codec, steps: EncodedSequences) -> tuple[dict[str, np.ndarra
         if not codec.private:
             asked = (event >= 0) & (target[name] >= 0)
             table[event[asked], target[name][asked]] = True
+            table[:, 0] |= name.startswith("label:")  # of rows that are not asked
             table[~table.any(1)] = True
         allowed[name] = table
         if codec.private or not (name in codec.value_fields or name in codec.ids):

@@ -42,6 +42,7 @@ def read_rules(codec: Codec, part: Record) -> Rules:
         once=part.texts("once", among=codec.events.values),
         unfinished=part.texts("unfinished", among=codec.events.values),
         buying=part.texts("buying", among=codec.events.values),
+        latest_label=part.integer("latest_label", 0, COUNTER_SIZES[Counter.ROWS_LEFT] - 1),
         usual_category={
             n: usual.integers(
                 n, size=codec.values[n].size, low=0, high=codec.categories.size - 1

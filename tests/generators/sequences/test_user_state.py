@@ -100,6 +100,7 @@ def test_a_fresh_item_is_none_that_the_user_has_unless_there_is_no_other() -> No
         np.zeros(5, dtype=np.int64),
         np.zeros(2, dtype=np.bool_),
         np.zeros(0, dtype=np.int64),
+        np.zeros(0, dtype=np.int64),
         0,
         0,
         0,
