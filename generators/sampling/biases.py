@@ -18,6 +18,7 @@ from generators.validation import LARGEST_WEIGHT, array
 
 MOST_BIAS = 8.0  # that a bias comes to
 MOST_CODES = 32  # of an attribute, and of a column whose values are counted by it
+ANYWHERE = given("event", "anywhere")  # what an event gains whatever was before
 SPENT = given("gap", "spent")  # what beginning a session gains by what was spent in the last
 
 # (contexts, codes) float32 by what it is of: what is added to the logits of a field. The context of
@@ -31,7 +32,8 @@ def shapes_of_biases(codec: Codec, *, network: bool) -> dict[str, tuple[int, int
     events, sizes = codec.events.size, codec.fields()
     contexts = {"event": events + 1, **dict.fromkeys(codec.value_fields, events)}
     if network:
-        contexts = Contexts(codec).sizes(codec)
+        contexts = {**Contexts(codec).sizes(codec), ANYWHERE: 1}
+        sizes = {**sizes, ANYWHERE: events}
     shapes = {name: (n, sizes[name]) for name, n in contexts.items()}
     for name, size in counted_by_attribute(codec).items():
         for attribute, place in given_attributes(codec).items():
@@ -146,6 +148,8 @@ class AddedBiases:
         found: list[np.ndarray] = []
         if name in self.biases:
             found.append(self.biases[name][context])
+        if name == "event" and ANYWHERE in self.biases:
+            found.append(self.biases[ANYWHERE])
         if name == "gap" and SPENT in self.biases:
             found.append(self._by_what_was_spent(features))
         if self.habits.get(name):

@@ -10,10 +10,10 @@ samples say less, so that chance in the last one does not decide (Robbins and Mo
 doi:10.1214/aoms/1177729586).
 
 A network knows less than tables of what a row depends on: its events are counted by what can follow
-in their context (`Contexts`), and whether a session goes on, whether an id is new and whether a row
-has a label are counted as well. Labelled sessions are few, and differ from others; so a sample has
-more users who are to have some, and these sessions have biases of their own. Others let them come
-when they are to come.
+in their context (`Contexts`) and, as each has few rows of a rare one, in all contexts together.
+Whether a session goes on, whether an id is new and whether a row has a label are counted as well.
+Labelled sessions are few, and differ from others; so a sample has more users who are to have some,
+and these sessions have biases of their own. Others let them come when they are to come.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy as np
 
 from generators.codec.codec import SESSION_LABEL, Codec
 from generators.sampling.biases import (
+    ANYWHERE,
     MOST_BIAS,
     SPENT,
     Biases,
@@ -110,10 +111,16 @@ def _rake(
     change. `weight` (n,) are those of the rows drawn, at first.
     """
     contexts, tables, frequent = Contexts(codec) if "gap" in biases else None, [], None
+    few: dict[str, float | np.ndarray] = dict.fromkeys(biases, FEW_OF_CODE)
     if name in biases:
         pair = [_first_table(name, rows, codec, contexts) for rows in (real, drawn)]
         tables.append((name, pair[0], pair[1]))
+        few[name] = _few(codec, name, len(biases[name])) if contexts else FEW
         frequent = _as_frequent(pair[0], pair[1], len(biases[name])) if contexts else None
+        if name == "event" and contexts:  # each context has few rows of an event that is rare
+            whole = [(np.zeros_like(code), code) for _, code in pair]
+            tables.append((ANYWHERE, whole[0], whole[1]))
+            few[ANYWHERE] = FEW
     if name in counted_by_attribute(codec):
         for place in given_attributes(codec).values():
             n = contexts_given(codec, name)
@@ -122,7 +129,6 @@ def _rake(
     if name == "gap" and SPENT in biases:
         pair = [(r.spent, np.where(_goes_on_or_begins(r), r.begins, -1)) for r in (real, drawn)]
         tables.append((SPENT, pair[0], pair[1]))
-    few = _few(codec, name, len(biases[name])) if name in biases and contexts else FEW
     for _ in range(RAKINGS):
         for of, (row, code), (their_row, their_code) in tables:
             bias = biases[of]
@@ -131,9 +137,10 @@ def _rake(
             known = None if of == name or frequent is None else frequent[asked]
             wanted = _counts(row[asked], code[asked], known, shape)
             counts = _counts(their_row[theirs], their_code[theirs], weight[theirs], shape)
-            step = _step(wanted, counts, few if of == name else FEW_OF_CODE)
+            step = _step(wanted, counts, few[of])
             step[counts == 0] /= RAKINGS  # no weight says that it has been raised before
-            if of != name and contexts and name == "event":  # of columns values have no other table
+            by_attribute = of not in (name, ANYWHERE)
+            if by_attribute and contexts and name == "event":  # values have no other table
                 step = _apart(step, counts.sum(1), contexts_given(codec, name))
             # what one code gains others of the same context lose, and nothing else does
             before, at = weight[theirs], their_row[theirs]
@@ -145,7 +152,7 @@ def _rake(
             if of == name and _first_yes(codec, name):
                 bias[:, _first_yes(codec, name) :] += times * (step[:, 1:] - step[:, :1])
             else:
-                bias += times * step * (1 if of == name else BEYOND)
+                bias += times * step * (BEYOND if by_attribute else 1)
             np.clip(bias, -MOST_BIAS, MOST_BIAS, out=bias)
 
 

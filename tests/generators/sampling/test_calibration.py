@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,10 @@ from eventlog.sessions import session_ids
 from generators.models.markov import Markov
 from generators.neural_generator import NeuralGenerator
 from generators.sampling import calibration
-from generators.sampling.biases import Biases
+from generators.sampling.biases import ANYWHERE, Biases, shapes_of_biases
 from generators.sampling.calibration import FEW, FEW_OF_CODE, _step, calibrate_fields
 from generators.sampling.contexts import Contexts
+from generators.sampling.counted_rows import CountedRows
 from generators.sequences.codes import CART, SEEN
 from generators.sequences.encode import encode
 from generators.sequences.sampled import Sampled
@@ -90,6 +92,35 @@ def test_a_bias_knows_the_cart_and_the_label() -> None:
     needs_cart = bool((codec.effects().needs & CART).any())
     assert len(set(context)) == (8 if needs_cart else 4)
     assert context.max() < contexts.sizes(codec)["event"]
+
+
+def test_a_rare_event_has_its_share_though_each_context_has_few() -> None:
+    """Of 80 rows of it a context has three, which alone say nothing."""
+    fitted = generators.fit(shop_log(users=60), model="vae", seed=1, settings={"epochs": 1})
+    assert isinstance(fitted, NeuralGenerator)
+    codec, n, rng = fitted.codec_, 20_000, np.random.default_rng(5)
+    events = codec.events.size
+    rare, usual = events - 1, np.arange(1, events - 1)
+    before, begins, flags = (rng.integers(k, size=n) for k in (events + 1, 2, 4))
+
+    def rows(share: float) -> CountedRows:
+        event = np.where(rng.random(n) < share, rare, rng.choice(usual, n))
+        nothing = np.zeros(n, dtype=np.int64)
+        given: dict[str, Any] = {"before": before, "event": event, "begins": begins > 0}
+        given["flags"] = flags
+        given["attributes"] = np.zeros((n, len(codec.user_attributes)), dtype=np.int64)
+        given["only_labels"] = nothing > 0
+        return CountedRows(**{name: given.get(name, nothing) for name in CountedRows._fields})
+
+    shapes = shapes_of_biases(codec, network=True)
+    biases = {name: np.zeros(shape, dtype=np.float32) for name, shape in shapes.items()}
+    real, drawn = rows(0.002), rows(0.004)
+    calibration._rake(codec, "event", real, drawn, biases, 1.0, np.ones(n))
+    context = Contexts(codec).of_event(drawn.label, drawn.begins, drawn.flags, drawn.before)
+    logit = np.tile(np.log(np.bincount(drawn.event, minlength=events) / n + 1e-9), (n, 1))
+    logit = logit + biases["event"][context] + biases[ANYWHERE]
+    share = np.exp(logit[:, rare]) / np.exp(logit).sum(1)
+    assert share.mean() == pytest.approx((real.event == rare).mean(), rel=0.35)
 
 
 def test_few_rows_say_little() -> None:
