@@ -45,7 +45,8 @@ from generators.structure.structure import ITEM_PRICE
 ROUNDS = 5  # samples
 RAKINGS = 3  # of the tables of a field, on each of them
 MOST_ROWS, MOST_TIMES = 40_000, 2  # of a sample: rows, and times as many users as the log has
-LABELLED_ROWS = 20_000  # of a sample, of users who are to have labelled sessions
+# Likewise, of users who are to have labelled sessions, and among how many users they are found
+MOST_LABELLED_ROWS, MOST_DRAWN = 20_000, 10_000
 FEW = 5.0  # rows with a code that say nothing of a difference between a sample and the log
 FEW_LABELLED = 1.0  # likewise, of labelled sessions, which are few
 FEW_OF_CODE = 30.0  # likewise, of users who have an attribute in common: a user's rows are alike
@@ -64,13 +65,13 @@ def calibrate_fields(codec: Codec, steps: EncodedSequences, draw: Draw, *, netwo
     biases = {n: np.zeros(shape, dtype=np.float32) for n, shape in shapes.items()}
     biases["event"] += _of_once(codec, steps)
     users = max(MOST_ROWS * len(steps) // max(len(steps.features), 1), 1)
-    users, labelled = min(users, MOST_TIMES * len(steps)), 0
+    users, labelled = min(users, MOST_TIMES * len(steps)), 0.0
     if network and codec.session_labels:
         some = with_labelled_sessions(codec, True, None)(steps.user_attributes).numpy()
         rows = int(steps.lengths()[some].sum())
-        labelled = LABELLED_ROWS * int(some.sum()) // max(rows, 1)
+        labelled = min(MOST_LABELLED_ROWS / max(rows, 1), MOST_DRAWN / len(steps)) * some.sum()
     for k in range(ROUNDS):
-        drawn = rows_of_sample(codec, draw(biases, users, labelled, k), users)
+        drawn = rows_of_sample(codec, draw(biases, users, int(labelled), k), users)
         times = 1 / (1 + k / 2)
         for name in (*codec.fields(), ITEM_PRICE):
             weight, followed = np.ones(len(drawn.event)), habits.get(name)

@@ -49,9 +49,9 @@ def test_what_was_drawn_too_rarely_is_as_frequent_as_in_the_log() -> None:
     assert calibrated < max(0.06, 0.7 * off())
 
 
-def labelled_log(users: int, labelled: int) -> EventLog:
+def labelled_log(users: int, labelled: int, rows: int = 30) -> EventLog:
     """Return a log in which `labelled` of the users have one fraud, anywhere among their rows."""
-    log = shop_log(users=users, rows=30, seed=4)
+    log = shop_log(users=users, rows=rows, seed=4)
     assert log.labels is not None
     owner = log.events.set_index("event_id")["user_id"].reindex(log.labels["event_id"])
     one = log.labels[~owner.duplicated().to_numpy()].iloc[:: users // labelled]
@@ -73,6 +73,17 @@ def test_labels_come_as_often_as_in_the_log(labelled: int) -> None:
         events = sample.events.assign(session=session_ids(sample.events))
         again += int(events["session"][events["event_id"].isin(event_id)].duplicated().sum())
     assert again < 0.1 * sum(map(len, labels))
+
+
+def test_no_more_users_with_labels_are_looked_for_than_can_be_found() -> None:
+    """One user in 300 is to have any: 20,000 rows would be those of 2 million users."""
+    log = labelled_log(users=2_000, labelled=100, rows=3)
+    assert log.labels is not None
+    assert 5 <= len(log.labels) <= 12
+    fitted = generators.fit(log, model="vae", seed=1, settings={"epochs": 1})
+    labels = fitted.sample(4_000, seed=2).labels
+    assert labels is not None
+    assert 0.3 * len(log.labels) < len(labels) / 2 < 3 * len(log.labels)
 
 
 def test_a_bias_knows_the_cart_and_the_label() -> None:
