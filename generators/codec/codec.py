@@ -153,7 +153,7 @@ class Codec:
             *self.ids,
             *numbers,
             *(["price"] if self.has_price else []),
-            *(f"label:{k}" for k in self.labels.kinds),
+            *self.labels.fields,
         ]
 
     @property
@@ -346,7 +346,7 @@ class Codec:
             carts_end=self.rules.carts_end,
             theme=self.item_table(self.rules.theme),
             themed=np.array([e in self.rules.themed for e in ("", *self.events.values)]),
-            labels=np.array([rest[f"label:{k}"] for k in self.labels.kinds], dtype=np.int64),
+            labels=np.array([rest[name] for name in self.labels.fields], dtype=np.int64),
             label_needs=np.array([min(self.label_needs(k)[1:]) for k in self.labels.kinds], int),
             values=len(self.value_fields),
             rest=len(self.rest_fields),

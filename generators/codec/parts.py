@@ -131,6 +131,11 @@ class Labels:
     # kind -> bins of the seconds until a label is known, (bins.size,) float64 their shares
     delays: Mapping[str, tuple[Bins, np.ndarray]] = field(default_factory=dict)
 
+    @property
+    def fields(self) -> list[str]:
+        """The fields that are labels of rows, of each kind one."""
+        return [f"label:{kind}" for kind in self.kinds]
+
 
 @dataclass(frozen=True)
 class Ladder:

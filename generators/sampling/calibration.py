@@ -65,13 +65,14 @@ def calibrate_fields(codec: Codec, steps: EncodedSequences, draw: Draw, *, netwo
     biases = {n: np.zeros(shape, dtype=np.float32) for n, shape in shapes.items()}
     biases["event"] += _of_once(codec, steps)
     users = max(MOST_ROWS * len(steps) // max(len(steps.features), 1), 1)
-    users, labelled = min(users, MOST_TIMES * len(steps)), 0.0
+    users, labelled = min(users, MOST_TIMES * len(steps)), 0
     if network and codec.session_labels:
         some = with_labelled_sessions(codec, True, None)(steps.user_attributes).numpy()
         rows = int(steps.lengths()[some].sum())
-        labelled = min(MOST_LABELLED_ROWS / max(rows, 1), MOST_DRAWN / len(steps)) * some.sum()
+        of_each = min(MOST_LABELLED_ROWS / max(rows, 1), MOST_DRAWN / len(steps))
+        labelled = int(of_each * some.sum())
     for k in range(ROUNDS):
-        drawn = rows_of_sample(codec, draw(biases, users, int(labelled), k), users)
+        drawn = rows_of_sample(codec, draw(biases, users, labelled, k), users)
         times = 1 / (1 + k / 2)
         for name in (*codec.fields(), ITEM_PRICE):
             weight, followed = np.ones(len(drawn.event)), habits.get(name)

@@ -32,7 +32,7 @@ class Contexts:
             "event": self.labels * 2 * 2 ** len(self.needed) * (self.events + 1),
             **dict.fromkeys(codec.value_fields, self.events),
             **dict.fromkeys(codec.ids, self.labels * self.events),
-            **dict.fromkeys(label_fields(codec), self.labels * 2 * self.events),
+            **dict.fromkeys(codec.labels.fields, self.labels * 2 * self.events),
         }
         if codec.session_labels:
             levels = layout.COUNTER_SIZES[Counter.ROWS_LEFT]
@@ -73,12 +73,3 @@ class Contexts:
         `pending` (n,) bool: has no row before in the session carried its label?
         """
         return (label * 2 + pending) * self.events + event
-
-
-def label_fields(codec: Codec) -> list[str]:
-    """Return the fields that are labels of rows.
-
-    Of the rows of a labelled session it is often the event that says which have a label, of which a
-    network has seen too few.
-    """
-    return [f"label:{kind}" for kind in codec.labels.kinds]

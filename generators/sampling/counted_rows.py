@@ -11,14 +11,13 @@ import torch
 from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
 from generators.codec.coders import Bins
 from generators.codec.parts import N_LABELLED_SESSIONS
-from generators.sampling.contexts import label_fields
 from generators.sequences import codes
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.feature_layout import Counter
 from generators.sequences.levels import rows_level
 from generators.sequences.sampled import Sampled
-from generators.sequences.session_labels import current_session_label
+from generators.sequences.session_labels import current_session_label, label_pending
 from generators.sequences.spending import spent_before
 
 
@@ -73,13 +72,13 @@ def rows_of_log(codec: Codec, steps: EncodedSequences) -> CountedRows:
         steps.items.numpy()[rows],
         np.maximum(column["item"][rows], 0),
         {name: column[name][rows] for name in codec.ids},
-        {name: column[name][rows] for name in label_fields(codec)},
+        {name: column[name][rows] for name in codec.labels.fields},
         _of_habits(codec, needs_item, {n: c[rows] for n, c in column.items()}, event),
         begins,
         features[rows, codec.counter_column(Counter.SPENT)],
         label,
         np.maximum(features[rows, layout.LAST_SESSION_LABEL] - 1, 0),
-        np.where(begins, label, features[rows, codec.counter_column(Counter.LABEL_PENDING)]) > 0,
+        label_pending(begins, label, features[rows, codec.counter_column(Counter.LABEL_PENDING)]),
         steps.flags.numpy()[rows],
         _in_last_session(owner, begins),
         *_to_come(codec, owner, begins, label, attributes),
@@ -103,7 +102,7 @@ def rows_of_sample(codec: Codec, sampled: Sampled, users: int) -> CountedRows:
         row.item.numpy(),
         np.where(row.copy_action.numpy() == codes.FRESH, row.item.numpy(), 0),
         {name: rest[name] for name in codec.ids},
-        {name: rest[name] for name in label_fields(codec)},
+        {name: rest[name] for name in codec.labels.fields},
         _of_habits(codec, effects.needs > 0, {**rest, COPY_ACTION: row.copy_action.numpy()}, event),
         begins,
         spent_before(
@@ -115,7 +114,7 @@ def rows_of_sample(codec: Codec, sampled: Sampled, users: int) -> CountedRows:
         ),
         label,
         np.where(first, 0, np.append(0, label[:-1])),
-        _pending([rest[name] for name in label_fields(codec)], begins, label),
+        _pending([rest[name] for name in codec.labels.fields], begins, label),
         row.flags.numpy(),
         _in_last_session(user, begins),
         *_to_come(codec, user, begins, label, attributes),

@@ -159,6 +159,9 @@ class FieldRules:
         """Return the rules of `codec`."""
         fields = [n for n in codec.fields() if n != "gap"]
         allowed, effects = codec.rules.allowed, codec.effects()
+        needs = dict(
+            zip(codec.labels.fields, map(codec.label_needs, codec.labels.kinds), strict=True)
+        )
         return cls(
             effects=effects,
             values=codec.value_fields,
@@ -175,21 +178,20 @@ class FieldRules:
             category=codec.items.category,
             of_theme=_categories_of_themes(codec, effects.theme),
             start=codec.items.start,
-            label_needs={f"label:{k}": codec.label_needs(k) for k in codec.labels.kinds},
-            carried=_carried(codec),
+            label_needs=needs,
+            carried=_carried(codec, needs),
             draw={n: timing.ALL_DRAWS + k for k, n in enumerate(fields)},
             draws=timing.ALL_DRAWS + len(fields),
             columns=col.VALUES + effects.values + effects.rest + 1,  # the last are the flags
         )
 
 
-def _carried(codec: Codec) -> np.ndarray:
-    """Return which events can carry what gives a session its label, see `FieldRules.carried`."""
+def _carried(codec: Codec, needs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return which events can carry what gives a session its label, see `FieldRules`."""
     out = np.zeros((len(codec.session_labels) + 1, codec.events.size), dtype=np.bool_)
-    for kind in codec.labels.kinds:
-        allowed = codec.rules.allowed[f"label:{kind}"]
-        for code, label in enumerate(codec.label_needs(kind)):
-            out[label] |= allowed[:, code]
+    for name, labels in needs.items():
+        for code, label in enumerate(labels):
+            out[label] |= codec.rules.allowed[name][:, code]
     return out
 
 

@@ -32,10 +32,11 @@ from generators.nn.affinity import (
 )
 from generators.nn.network import RowNet, key_of
 from generators.sampling.biases import AddedBiases, Biases
-from generators.sampling.contexts import Contexts, label_fields
+from generators.sampling.contexts import Contexts
 from generators.sampling.step_model import draw
 from generators.sequences import feature_layout as layout
 from generators.sequences.feature_layout import Counter
+from generators.sequences.session_labels import label_pending
 
 
 class StepDecoder:
@@ -44,7 +45,6 @@ class StepDecoder:
     def __init__(self, codec: Codec, net: RowNet, latents: Any, biases: Biases) -> None:
         self.codec, self.net, self.latents = codec, net, latents
         self.biases, self.contexts = AddedBiases(codec, biases), Contexts(codec)
-        self.labels = set(label_fields(codec))
         self.label_pending = codec.counter_column(Counter.LABEL_PENDING)
         self.rows_left = codec.counter_column(Counter.ROWS_LEFT)
         # The weights themselves: calling a module costs as much as its product where few users are
@@ -171,9 +171,9 @@ class StepDecoder:
         if name == "event":
             return self.contexts.of_event(label, self.begins[rows], self.flags[rows], before)
         event: np.ndarray = self.event[rows]
-        if name in self.labels:
-            pending = self.features[rows, self.label_pending] > 0
-            pending = np.where(self.begins[rows], label > 0, pending)
+        if name in self.codec.labels.fields:
+            before = self.features[rows, self.label_pending]
+            pending = label_pending(self.begins[rows], label, before)
             return self.contexts.of_label(label, pending, event)
         return self.contexts.of_id(label, event) if name in self.codec.ids else event
 

@@ -8,6 +8,7 @@ import torch
 from fixtures.shop_logs import shop_log
 
 import generators
+from eventlog import EventLog
 from generators.codec.codec import SESSION_LABEL, Codec
 from generators.codec.parts import N_LABELLED_SESSIONS
 from generators.models.markov import Markov
@@ -20,8 +21,13 @@ USERS = 300
 
 
 @pytest.fixture(scope="module")
-def fitted() -> Markov:
-    model = generators.fit(shop_log(users=200, rows=30, seed=4), model="markov", seed=1)
+def log() -> EventLog:
+    return shop_log(users=200, rows=30, seed=4)
+
+
+@pytest.fixture(scope="module")
+def fitted(log: EventLog) -> Markov:
+    model = generators.fit(log, model="markov", seed=1)
     assert isinstance(model, Markov)
     return model
 
@@ -34,9 +40,9 @@ def planned(codec: Codec, attributes: np.ndarray) -> np.ndarray:
     return found
 
 
-def test_rows_are_asked_for_labels_in_sessions_that_have_one(fitted: Markov) -> None:
+def test_rows_are_asked_for_labels_in_sessions_that_have_one(log: EventLog, fitted: Markov) -> None:
     """A row of another session has none: a network that is asked learns that there are none."""
-    log, codec = shop_log(users=200, rows=30, seed=4), fitted.codec_
+    codec = fitted.codec_
     steps = encode(log, codec)
     label = steps.target[:, steps.names.index("label:fraud")].numpy()
     assert log.labels is not None
@@ -63,9 +69,9 @@ def test_every_labelled_session_that_is_planned_comes(fitted: Markov) -> None:
     assert has[labelled].mean() > 0.9
 
 
-def test_none_begins_later_than_those_of_the_log(fitted: Markov) -> None:
+def test_none_begins_later_than_those_of_the_log(log: EventLog, fitted: Markov) -> None:
     codec = fitted.codec_
-    steps = encode(shop_log(users=200, rows=30, seed=4), codec)
+    steps = encode(log, codec)
     begun = (steps.target[:, steps.names.index(SESSION_LABEL)] > 0).numpy()
     left = steps.features[:, codec.counter_column(Counter.ROWS_LEFT)].numpy()[begun]
     assert (left < codec.rules.latest_label).mean() <= 0.05
