@@ -35,7 +35,7 @@ from generators.base import Generator
 from generators.validation import StateError, check_source
 
 PACKAGE = "generators.models"
-FORMAT = 5
+FORMAT = 6
 FILES = ("model.json", "model.safetensors")
 
 

@@ -104,6 +104,7 @@ class RowNet(UserEncoder):
         none = np.zeros((self.n_items, 0), dtype=np.int64)
         self._buffer("item_traits", np.stack(levels, 1) if levels else none)
         self.embed_item = nn.Embedding(sum(sizes), self.width) if levels else None
+        self.embed_last_item = nn.Embedding(sum(sizes), self.width) if levels else None
 
     def _buffer(self, name: str, values: np.ndarray) -> None:
         self.register_buffer(name, torch.from_numpy(values), persistent=False)
@@ -218,7 +219,8 @@ class RowNet(UserEncoder):
         return self.norm(x) + condition
 
     def look(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the embedding (..., D) of features (..., F) and of the recent items' traits.
+        """Return the embedding (..., D) of features (..., F), of the recent items' traits, and of
+        the levels of the last item, such as that of its price.
 
         A feature of -1 is hidden and adds nothing.
         """
@@ -228,6 +230,10 @@ class RowNet(UserEncoder):
             traits = self.traits[recent.clamp(min=0)]  # (..., RECENT, A)
             traits = traits.masked_fill(recent[..., None] < 0, -1)
             x = x + self._sum(self.embed_traits, traits.flatten(-2))
+        if self.embed_last_item is not None:
+            last = features[..., layout.LAST_ITEMS]
+            levels = self.item_traits[last.clamp(min=0)].masked_fill(last[..., None] < 0, -1)
+            x = x + self._sum(self.embed_last_item, levels, self.trait_offset)
         return x
 
     # --- the fields of a row ----------------------------------------------------------------------

@@ -8,10 +8,12 @@ import numpy as np
 
 from generators.codec.codec import Codec
 from generators.codec.coders import Values
+from generators.codec.parts import PRICE_LEVEL
 from generators.sampling.contexts import Contexts
 from generators.sampling.habits import added as of_habits
 from generators.sampling.habits import given, habits_of_fields
 from generators.sampling.price_levels import PriceLift, price_level
+from generators.sequences import feature_layout as layout
 from generators.sequences.feature_layout import COUNTER_SIZES, Counter
 from generators.structure.structure import ITEM_PRICE
 from generators.validation import LARGEST_WEIGHT, array
@@ -39,6 +41,8 @@ def shapes_of_biases(codec: Codec, *, network: bool) -> dict[str, tuple[int, int
         for attribute, place in given_attributes(codec).items():
             n = codec.user_attributes[attribute].size * contexts_given(codec, name)
             shapes[given(name, place)] = (n, size)
+    for name, level in levels_of_last_item(codec).items():
+        shapes[name] = ((int(level.max()) + 1) * contexts_given(codec, "event"), events)
     if codec.effects().spending.price >= 0:
         shapes[SPENT] = (COUNTER_SIZES[Counter.SPENT], 2)
     for habits in habits_of_fields(codec).values():
@@ -80,6 +84,17 @@ def given_attributes(codec: Codec) -> dict[str, int]:
     }
 
 
+def levels_of_last_item(codec: Codec) -> dict[str, np.ndarray]:
+    """Return levels of items by which the event after one is counted, (n_item_codes,) int64, 0 =
+    unknown, by the name of its biases: of what it costs in its category, and how often it is sold.
+    """
+    if codec.private:
+        return {}
+    names = (PRICE_LEVEL, *codec.items.levels)
+    levels = {given("event", f"last item's {name}"): codec.item_table(name) for name in names}
+    return {name: level for name, level in levels.items() if level.any()}
+
+
 def contexts_given(codec: Codec, name: str) -> int:
     """Return how many contexts a field has for each code of an attribute."""
     if name == ITEM_PRICE:
@@ -107,6 +122,7 @@ class AddedBiases:
         names = {place: given(ITEM_PRICE, place) for place in self.given.values()}
         tables = {place: biases[name] for place, name in names.items() if name in biases}
         self.prices = PriceLift(codec, tables)
+        self.last_item = {n: t for n, t in levels_of_last_item(codec).items() if n in biases}
         self.counter = {counter: codec.counter_column(counter) for counter in Counter}
         self.within = codec.clock.within.size
         self.columns = {name: codec.value_column(name) for name in codec.value_fields}
@@ -156,6 +172,11 @@ class AddedBiases:
             found.append(self._by_habits(name, features, user_attributes, item))
         if name in self.counted and self.given:
             found.append(self._by_attributes(name, given_context, features, user_attributes))
+        if name == "event":
+            before = features[:, layout.LAST_ITEMS]
+            for of, level in self.last_item.items():
+                contexts = level[before] * contexts_given(self.codec, name)
+                found.append(self.biases[of][contexts + given_context])
         return sum(found[1:], found[0])
 
     def _by_what_was_spent(self, features: np.ndarray) -> np.ndarray:

@@ -3,10 +3,11 @@
 A network is right about the rows that it was shown, and a little less about rows that follow its
 own: what takes several rows, such as a purchase, is then drawn too rarely. A table knows the levels
 that were chosen for it, and no others. So samples are drawn, and what they have too rarely or too
-often gets a bias: events after each other, whether a row has a value of a column, and by each
-attribute that the log gives of its users events, values and levels of price. All tables of a field
-are raked on the rows of a sample (Deming and Stephan 1940, doi:10.1214/aoms/1177731829). Later
-samples say less, so that chance in the last one does not decide (Robbins and Monro 1951,
+often gets a bias: events after each other; whether a row has a value of a column; events, values
+and levels of price by each attribute that the log gives of its users; events by what the item
+before them costs and how often it sells, since what is dear is bought less often. All tables of a
+field are raked on the rows of a sample (Deming and Stephan 1940, doi:10.1214/aoms/1177731829).
+Later samples say less, so that chance in the last one does not decide (Robbins and Monro 1951,
 doi:10.1214/aoms/1177729586).
 
 A network knows less than tables of what a row depends on: its events are counted by what can follow
@@ -19,6 +20,8 @@ and these sessions have biases of their own. Others let them come when they are 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +34,7 @@ from generators.sampling.biases import (
     contexts_given,
     counted_by_attribute,
     given_attributes,
+    levels_of_last_item,
     shapes_of_biases,
 )
 from generators.sampling.conditions import with_labelled_sessions
@@ -54,6 +58,7 @@ MOST_STEP = 2.0  # that a bias changes by at a time
 BEYOND = 1.5  # times that a bias by an attribute moves further than rows all alike would need
 LEAST = 1e-9  # weight of rows
 
+Table = tuple[np.ndarray, np.ndarray]  # contexts and codes of rows (n,), -1 = is not counted
 # biases, users, users beside them who are to have labelled sessions, number of the sample -> rows
 Draw = Callable[[Biases, int, int, int], Sampled]
 
@@ -108,54 +113,78 @@ def _rake(
 ) -> None:
     """Change the biases of a field until the rows drawn, weighted by them, are as the real ones.
 
-    They change `times` as much as that takes, those by attributes more; the real rows are weighted
-    so that contexts are as frequent as among those drawn, which the biases of this field cannot
-    change. `weight` (n,) are those of the rows drawn, at first.
+    They change `times` as much as that takes, those by attributes of users more; the real rows are
+    weighted so that contexts are as frequent as among those drawn, which the biases of this field
+    cannot change. `weight` (n,) are those of the rows drawn, at first.
     """
-    contexts, tables, frequent = Contexts(codec) if "gap" in biases else None, [], None
-    few: dict[str, float | np.ndarray] = dict.fromkeys(biases, FEW_OF_CODE)
-    if name in biases:
-        pair = [_first_table(name, rows, codec, contexts) for rows in (real, drawn)]
-        tables.append((name, pair[0], pair[1]))
-        few[name] = _few(codec, name, len(biases[name])) if contexts else FEW
-        frequent = _as_frequent(pair[0], pair[1], len(biases[name])) if contexts else None
-        if name == "event" and contexts:  # each context has few rows of an event that is rare
-            whole = [(np.zeros_like(code), code) for _, code in pair]
-            tables.append((ANYWHERE, whole[0], whole[1]))
-            few[ANYWHERE] = FEW
-    if name in counted_by_attribute(codec):
-        for place in given_attributes(codec).values():
-            n = contexts_given(codec, name)
-            pair = [_table_given(codec, name, rows, place, n) for rows in (real, drawn)]
-            tables.append((given(name, place), pair[0], pair[1]))
-    if name == "gap" and SPENT in biases:
-        pair = [(r.spent, np.where(_goes_on_or_begins(r), r.begins, -1)) for r in (real, drawn)]
-        tables.append((SPENT, pair[0], pair[1]))
+    contexts = Contexts(codec) if "gap" in biases else None
+    of_items, tables = levels_of_last_item(codec), _tables(codec, name, real, drawn, biases)
+    few: dict[str, float | np.ndarray] = {name: FEW, ANYWHERE: FEW}
+    frequent = None
+    if name in biases and contexts:
+        few[name] = _few(codec, name, len(biases[name]))
+        frequent = _as_frequent(*tables[name], len(biases[name]))
+    wanted = {}
+    for of, ((row, code), _) in tables.items():
+        known = None if of == name or frequent is None else frequent[code >= 0]
+        shape = _shape_counted(codec, name, of, biases)
+        wanted[of] = _counts(row[code >= 0], code[code >= 0], known, shape)
     for _ in range(RAKINGS):
-        for of, (row, code), (their_row, their_code) in tables:
-            bias = biases[of]
-            shape = (len(bias), 2) if of == name and _first_yes(codec, name) else bias.shape
-            asked, theirs = code >= 0, their_code >= 0
-            known = None if of == name or frequent is None else frequent[asked]
-            wanted = _counts(row[asked], code[asked], known, shape)
-            counts = _counts(their_row[theirs], their_code[theirs], weight[theirs], shape)
-            step = _step(wanted, counts, few[of])
+        for of, (_, (row, code)) in tables.items():
+            bias, counted, by_attribute = biases[of], code >= 0, of not in (name, ANYWHERE)
+            counts = _counts(row[counted], code[counted], weight[counted], wanted[of].shape)
+            apart = by_attribute and name == "event"  # values have no other table
+            n = contexts_given(codec, name) if apart else 0
+            step = _step(wanted[of], counts, few.get(of, FEW_OF_CODE), n)
             step[counts == 0] /= RAKINGS  # no weight says that it has been raised before
-            by_attribute = of not in (name, ANYWHERE)
-            if by_attribute and contexts and name == "event":  # values have no other table
-                step = _apart(step, counts.sum(1), contexts_given(codec, name))
             # what one code gains others of the same context lose, and nothing else does
-            before, at = weight[theirs], their_row[theirs]
-            change = np.exp(step[at, their_code[theirs]])
+            before, at = weight[counted], row[counted]
+            change = np.exp(step[at, code[counted]])
             total, changed = (np.bincount(at, before * x, len(bias)) for x in (change**0, change))
             gain = (changed + LEAST) / (total + LEAST)
-            weight[theirs] = before * change / gain[at]
+            weight[counted] = before * change / gain[at]
             step = (step - np.log(gain)[:, None]).astype(np.float32)
             if of == name and _first_yes(codec, name):
                 bias[:, _first_yes(codec, name) :] += times * (step[:, 1:] - step[:, :1])
             else:
-                bias += times * step * (BEYOND if by_attribute else 1)
+                bias += times * step * (BEYOND if by_attribute and of not in of_items else 1)
             np.clip(bias, -MOST_BIAS, MOST_BIAS, out=bias)
+
+
+def _tables(
+    codec: Codec, name: str, real: CountedRows, drawn: CountedRows, biases: Biases
+) -> dict[str, tuple[Table, Table]]:
+    """Return what is counted of a field, of the rows of the log and of those drawn, by the name of
+    its biases; that for all users comes first.
+    """
+
+    def both(of: Callable[[CountedRows], Table]) -> tuple[Table, Table]:
+        return of(real), of(drawn)
+
+    contexts, found = Contexts(codec) if "gap" in biases else None, dict[str, Any]()
+    n = contexts_given(codec, name)
+    if name in biases:
+        found[name] = both(lambda rows: _first_table(name, rows, codec, contexts))
+        if name == "event" and contexts:  # each context has few rows of an event that is rare
+            found[ANYWHERE] = tuple((np.zeros_like(code), code) for _, code in found[name])
+    if name in counted_by_attribute(codec):
+        for place in given_attributes(codec).values():
+            of_place = partial(_table_given, codec, name, attribute=place, contexts=n)
+            found[given(name, place)] = both(of_place)
+    if name == "event":
+        for of, level in levels_of_last_item(codec).items():
+            found[of] = both(partial(_table_after_item, level=level, contexts=n))
+    if name == "gap" and SPENT in biases:
+        found[SPENT] = both(
+            lambda rows: (rows.spent, np.where(_goes_on_or_begins(rows), rows.begins, -1))
+        )
+    return found
+
+
+def _shape_counted(codec: Codec, name: str, of: str, biases: Biases) -> tuple[int, int]:
+    """Return the shape of what is counted for the biases `of` something of the field `name`."""
+    contexts, codes = biases[of].shape
+    return contexts, 2 if of == name and _first_yes(codec, name) else codes
 
 
 def _few(codec: Codec, name: str, contexts: int) -> np.ndarray:
@@ -172,21 +201,7 @@ def _few(codec: Codec, name: str, contexts: int) -> np.ndarray:
     return few
 
 
-def _apart(step: np.ndarray, rows: np.ndarray, contexts: int) -> np.ndarray:
-    """Return steps by an attribute (attribute's codes * contexts, codes) less their mean.
-
-    What all codes of the attribute have in common is not of the attribute. `rows` (attribute's
-    codes * contexts,) are those drawn.
-    """
-    by_code, share = step.reshape(-1, contexts, step.shape[1]), rows.reshape(-1, contexts, 1)
-    mean = (by_code * share).sum(0) / np.maximum(share.sum(0), 1)
-    found: np.ndarray = (by_code - mean).reshape(step.shape).astype(np.float32)
-    return found
-
-
-def _as_frequent(
-    real: tuple[np.ndarray, np.ndarray], drawn: tuple[np.ndarray, np.ndarray], contexts: int
-) -> np.ndarray:
+def _as_frequent(real: Table, drawn: Table, contexts: int) -> np.ndarray:
     """Return weights of real rows, (n,), with which contexts are as frequent as among those drawn.
 
     Both are contexts and codes of rows, see `_first_table`.
@@ -204,9 +219,7 @@ def _first_yes(codec: Codec, name: str) -> int:
     return 1 if name == SESSION_LABEL or name in codec.value_fields else 0
 
 
-def _first_table(
-    name: str, rows: CountedRows, codec: Codec, contexts: Contexts | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _first_table(name: str, rows: CountedRows, codec: Codec, contexts: Contexts | None) -> Table:
     """Return contexts and codes (n,), -1 = none, of what is counted of a field for all users."""
     if name in rows.values:
         value = rows.values[name]
@@ -241,7 +254,7 @@ def _goes_on_or_begins(rows: CountedRows) -> np.ndarray:
 
 def _table_given(
     codec: Codec, name: str, rows: CountedRows, attribute: int, contexts: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Table:
     """Return the contexts of an attribute's codes, and the codes of a field, -1 = none, (n,)."""
     level = price_level(codec)
     if name == ITEM_PRICE and level is not None:
@@ -253,6 +266,16 @@ def _table_given(
     return rows.attributes[:, attribute] * contexts + context, np.where(counted, value, -1)
 
 
+def _table_after_item(rows: CountedRows, level: np.ndarray, contexts: int) -> Table:
+    """Return the contexts of the last item's levels, and the events, -1 = none, (n,) each.
+
+    `level` (n_item_codes,) are those of items, 0 = unknown.
+    """
+    before = level[rows.last_item]
+    counted = (before > 0) & ~rows.only_labels
+    return before * contexts + rows.before, np.where(counted, rows.event, -1)
+
+
 def _counts(
     row: np.ndarray, column: np.ndarray, weight: np.ndarray | None, shape: tuple[int, int]
 ) -> np.ndarray:
@@ -260,16 +283,32 @@ def _counts(
     return counts.reshape(shape).astype(np.float64)
 
 
-def _step(wanted: np.ndarray, drawn: np.ndarray, few: float | np.ndarray = FEW) -> np.ndarray:
+def _step(
+    wanted: np.ndarray,
+    drawn: np.ndarray,
+    few: float | np.ndarray = FEW,
+    apart: int = 0,
+) -> np.ndarray:
     """Return by how much logits (contexts, codes) are to rise, by counts of the same shape.
 
     Of two sides with unequal numbers of rows the larger says no more than as many as the other has.
     `few` rows of a code say nothing of it: a share alone would have rare codes rise wherever a
-    sample happens to have none of them.
+    sample happens to have none of them. Where contexts are `apart` in each level of something,
+    level after level, what all levels have in common is not of the level, and is left as it is.
     """
     of_wanted, of_drawn = (n.sum(1, keepdims=True) for n in (wanted, drawn))
     rows = np.minimum(of_wanted, of_drawn)
     mine, theirs = wanted * rows / np.maximum(of_wanted, 1), drawn * rows / np.maximum(of_drawn, 1)
+    if apart:
+        common, their_common = (n.reshape(-1, apart, n.shape[1]).sum(0) for n in (mine, theirs))
+        both = (common > 0) & (their_common > 0)
+        times = np.where(both, common, 1) / np.where(both, their_common, 1)
+        repeat = len(mine) // apart, 1
+        mine, theirs = mine * np.tile(both, repeat), theirs * np.tile(both * times, repeat)
     ratio = np.log((mine + few) / (theirs + few)).clip(-MOST_STEP, MOST_STEP)
+    if apart:  # in logarithms as well: their mean is above that of shares, the more so by chance
+        weight = wanted.reshape(-1, apart, wanted.shape[1])
+        mean = (ratio.reshape(weight.shape) * weight).sum(0) / np.maximum(weight.sum(0), 1)
+        ratio -= np.tile(mean, repeat)
     step: np.ndarray = ratio.astype(np.float32)
     return step

@@ -29,6 +29,7 @@ class CountedRows(NamedTuple):
     values: dict[str, np.ndarray]  # resolved, 0 = missing, -1 = the row is not asked
     attributes: np.ndarray  # (n, S) of the rows' users
     item: np.ndarray  # its code, 0 = none
+    last_item: np.ndarray  # code of the last item before the row, 0 = none
     fresh_item: np.ndarray  # code of the item, 0 = none, or one that the user has had before
     ids: dict[str, np.ndarray]  # how an id relates to earlier ones, -1 = the row is not asked
     labels: dict[str, np.ndarray]  # of rows, -1 = the row is not asked
@@ -70,6 +71,7 @@ def rows_of_log(codec: Codec, steps: EncodedSequences) -> CountedRows:
         values,
         attributes[owner],
         steps.items.numpy()[rows],
+        features[rows, layout.LAST_ITEMS],
         np.maximum(column["item"][rows], 0),
         {name: column[name][rows] for name in codec.ids},
         {name: column[name][rows] for name in codec.labels.fields},
@@ -100,6 +102,7 @@ def rows_of_sample(codec: Codec, sampled: Sampled, users: int) -> CountedRows:
         dict(zip(codec.value_fields, row.values.numpy().T, strict=True)),
         attributes[user],
         row.item.numpy(),
+        _last_item(row.item.numpy(), first),
         np.where(row.copy_action.numpy() == codes.FRESH, row.item.numpy(), 0),
         {name: rest[name] for name in codec.ids},
         {name: rest[name] for name in codec.labels.fields},
@@ -137,6 +140,18 @@ def _of_habits(
             asked &= ~needs_item
         found[name] = np.where(asked[event], column[name], -1)
     return found
+
+
+def _last_item(item: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Return the last code > 0 of `item` (n,) before each row of its user, (n,), 0 = none.
+
+    `first` (n,) bool says where users begin.
+    """
+    row = np.arange(len(item))
+    has = np.maximum.accumulate(np.where(item > 0, row, -1))
+    before = np.append(-1, has[:-1])
+    begin = np.maximum.accumulate(np.where(first, row, 0))
+    return np.where(before >= begin, item[before], 0)
 
 
 def _pending(labels: list[np.ndarray], begins: np.ndarray, label: np.ndarray) -> np.ndarray:

@@ -76,6 +76,10 @@ class StepDecoder:
             for column in range(layout.LAST_ITEMS, layout.LAST_ITEMS + RECENT):
                 self.embeddings[self.offset[column] : self.offset[column] + len(like)] += like
             self.first_trait, self.favourites = net.first_trait.numpy(), net.favourites.numpy()
+        if net.embed_last_item is not None:
+            like = _array(net.embed_last_item.weight)[self.item_traits].sum(1)
+            first = self.offset[layout.LAST_ITEMS]
+            self.embeddings[first : first + len(like)] += like
         if net.n_items > 1:
             self.item_weight, self.item_bias = (
                 net.item_weight().detach(),

@@ -218,3 +218,53 @@ def test_events_and_values_follow_the_attributes_of_users(model: str, settings: 
     for plan in ("large", "small"):
         assert drawn_bought[plan] == pytest.approx(bought[plan], rel=0.3)
         assert drawn_phone[plan] == pytest.approx(phone[plan], abs=0.07)
+
+
+def dear(events: pd.DataFrame) -> set[str]:
+    """Return the items that cost more than three of five of their category do."""
+    items = events.dropna(subset="item_id").drop_duplicates("item_id")
+    place = items["price"].groupby(items["category"].astype(str)).rank(pct=True)
+    return set(items["item_id"].astype(str)[place > 0.6])
+
+
+@pytest.mark.parametrize(("model", "settings"), [("vae", {"epochs": 2}), ("markov", {})])
+def test_what_is_dear_is_put_into_the_cart_as_seldom_as_in_the_log(
+    model: str, settings: dict
+) -> None:
+    """After a look at a dear item four of five carts are taken out of the log."""
+    log, rng = shop_log(users=400, rows=30, seed=3).ordered(), np.random.default_rng(5)
+    events = log.events.reset_index(drop=True)
+    user, event = events["user_id"].astype(str), events["event"].astype(str)
+    costly_items, look = dear(events), event.shift() == "view_item"
+    is_dear = events["item_id"].astype(str).isin(costly_items)
+    after_dear = look & (user.shift() == user) & is_dear.shift(fill_value=False)
+    dropped = (event == "add_to_cart") & after_dear & (rng.random(len(events)) < 0.8)
+    log = replace(log, events=events[~dropped].reset_index(drop=True), labels=None)
+    sample = generators.fit(log, model=model, seed=1, settings=settings).sample(1_000, seed=2)
+
+    def carts(of: EventLog) -> list[float]:
+        rows = of.ordered().events.reset_index(drop=True)
+        same = rows["user_id"].astype(str).shift(-1) == rows["user_id"].astype(str)
+        looks = ((rows["event"] == "view_item") & same).to_numpy()
+        carted = (rows["event"].astype(str).shift(-1) == "add_to_cart").to_numpy()
+        costs = rows["item_id"].astype(str).isin(costly_items).to_numpy()
+        return [float(carted[looks & (costs == yes)].mean()) for yes in (False, True)]
+
+    (cheap, costly), (drawn_cheap, drawn_costly) = carts(log), carts(sample)
+    assert costly < 0.4 * cheap
+    assert drawn_costly / drawn_cheap == pytest.approx(costly / cheap, rel=0.35)
+    assert drawn_cheap == pytest.approx(cheap, rel=0.15)
+
+
+def test_what_levels_have_in_common_is_not_theirs() -> None:
+    """Two contexts, each with three levels of which the last has no row."""
+    rng = np.random.default_rng(4)
+    wanted = np.tile([[700.0, 300.0], [500.0, 500.0]], (3, 1))
+    drawn = np.concatenate([wanted[:4, ::-1], np.zeros((2, 2))])
+    assert np.abs(_step(wanted, drawn, FEW_OF_CODE, 2)).max() < 0.01
+    steps = []
+    for _ in range(400):  # whose levels differ by chance
+        share = rng.dirichlet([1.0, 30.0], size=8)
+        steps.append(_step(np.full((8, 2), [100.0, 3_000.0]), 3_000 * share, FEW_OF_CODE, 1))
+    mean = np.mean(steps, axis=(0, 1))
+    assert abs(mean[0]) < 0.01
