@@ -146,15 +146,15 @@ class Codec:
         return [n for n in self.values if n not in self.items.attributes]
 
     @property
+    def numbers(self) -> list[str]:
+        """Fields of numbers, the price last."""
+        others = [n for n in self.bins if n not in ("price", "price_ratio")]
+        return [*others, "price"] if self.has_price else others
+
+    @property
     def rest_fields(self) -> list[str]:
         """Fields after the categorical columns: ids, numbers, price, labels."""
-        numbers = [n for n in self.bins if n not in ("price", "price_ratio")]
-        return [
-            *self.ids,
-            *numbers,
-            *(["price"] if self.has_price else []),
-            *self.labels.fields,
-        ]
+        return [*self.ids, *self.numbers, *self.labels.fields]
 
     @property
     def plans_last(self) -> bool:

@@ -69,8 +69,7 @@ Levels = list[Level]  # coarse first
 
 def fields_of_row(codec: Codec) -> list[str]:
     """Return the fields that later fields of their row may be given."""
-    numbers = [n for n in codec.rest_fields if n in codec.bins]
-    return ["gap", COPY_ACTION, "order", *codec.value_fields, *numbers]
+    return ["gap", COPY_ACTION, "order", *codec.value_fields, *codec.numbers]
 
 
 def conditions(codec: Codec) -> list[Condition]:

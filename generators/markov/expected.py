@@ -89,9 +89,8 @@ def expected_fields(codec: Codec) -> list[str]:
 
     Those are sessions' begins, more than looks, fresh items, and numbers.
     """
-    numbers = [name for name in codec.rest_fields if name in codec.bins]
     tables = table_sizes(codec)
-    return [name for name in (BEGINS, "event", COPY_ACTION, *numbers) if name in tables]
+    return [name for name in (BEGINS, "event", COPY_ACTION, *codec.numbers) if name in tables]
 
 
 def learn_expected(

@@ -12,7 +12,8 @@ doi:10.1214/aoms/1177729586).
 
 A network knows less than tables of what a row depends on: its events are counted by what can follow
 in their context (`Contexts`) and, as each has few rows of a rare one, in all contexts together.
-Whether a session goes on, whether an id is new and whether a row has a label are counted as well.
+Numbers by the event, whether a session goes on, whether an id is new and whether a row has a label
+are counted as well.
 Labelled sessions are few, and differ from others; so a sample has more users who are to have some,
 and these sessions have biases of their own. Others let them come when they are to come.
 """
@@ -196,7 +197,7 @@ def _few(codec: Codec, name: str, contexts: int) -> np.ndarray:
     few = np.full((contexts, 1), FEW)
     if name == SESSION_LABEL:
         few[:] = FEW_LABELLED
-    elif name not in codec.value_fields:
+    elif name not in (*codec.value_fields, *codec.numbers):
         few[contexts // labels :] = FEW_LABELLED
     return few
 
@@ -226,6 +227,8 @@ def _first_table(name: str, rows: CountedRows, codec: Codec, contexts: Contexts 
         return rows.event, np.where(rows.only_labels | (value < 0), -1, value > 0)
     if contexts is None:
         return rows.before, rows.event
+    if name in codec.numbers:
+        return rows.event, np.where(rows.only_labels, -1, rows.codes[name])
     counted = ~rows.only_labels | (rows.label > 0)
     if name == "gap":
         counted = _goes_on_or_begins(rows)

@@ -2,8 +2,8 @@
 
 That is, for a gap, the event before; for a session label the level of the rows to come; for an
 event whether a session begins, which items there are that events need, and the event before; for an
-id or a value, the event; for a label, whether the session is still to have one, and the event. The
-label of the session comes first, but for values.
+id, a value or a number, the event; for a label, whether the session is still to have one, and the
+event. The label of the session comes first, but for values and numbers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Contexts:
         sizes = {
             "gap": self.labels * (self.events + 1),
             "event": self.labels * 2 * 2 ** len(self.needed) * (self.events + 1),
-            **dict.fromkeys(codec.value_fields, self.events),
+            **dict.fromkeys((*codec.value_fields, *codec.numbers), self.events),
             **dict.fromkeys(codec.ids, self.labels * self.events),
             **dict.fromkeys(codec.labels.fields, self.labels * 2 * self.events),
         }

@@ -134,7 +134,7 @@ def _of_habits(
     the user has had; `needs_item` (events,) says which do.
     """
     found = {}
-    for name in (COPY_ACTION, *(n for n in codec.rest_fields if n in codec.bins)):
+    for name in (COPY_ACTION, *codec.numbers):
         asked = codec.rules.allowed[name].sum(1) > 1
         if name == COPY_ACTION:
             asked &= ~needs_item

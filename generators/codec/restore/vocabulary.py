@@ -79,7 +79,7 @@ def _items(part: Record, categories: Values, columns: dict[str, Values]) -> Item
 def read_typical(codec: Codec, part: Record) -> Vocabulary:
     """Read the code of each number that is typical of items, once the numbers are known."""
     typical, items = part.record("items").record("typical"), codec.items
-    typical.only((), [n for n in codec.rest_fields if n in codec.bins and n != "price"])
+    typical.only((), [n for n in codec.numbers if n != "price"])
     found = {
         n: typical.integers(n, size=items.size, low=0, high=codec.bins[n].size - 1) for n in typical
     }
