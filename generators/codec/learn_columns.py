@@ -86,7 +86,7 @@ def learn_columns(
             else:
                 not_learnt.append(name)
     if "price" in events:
-        codec = replace(codec, prices=_prices(events, queries, user, items, time, codec.items))
+        codec = replace(codec, prices=_prices(codec, events, queries, user, items, time))
         bins |= _price_bins(codec, events, queries, user, items, time, intervals)
     kept_items = replace(codec.items, attributes=attributes)
     return replace(
@@ -168,17 +168,26 @@ def _public_attribute(items: Items, coder: Values, public: Public, name: str) ->
 
 
 def _prices(
+    codec: Codec,
     events: pd.DataFrame,
     queries: PrivateQueries,
     user: np.ndarray,
     item: np.ndarray,
     time: np.ndarray,
-    items: Items,
 ) -> Prices:
     if queries.private:
         return Prices()
     paid = events["price"].to_numpy(dtype=np.float64, na_value=np.nan)
-    return learn_prices(items, user, item, time, paid, min_users=queries.min_users)
+    return learn_prices(
+        codec.items,
+        user,
+        item,
+        time,
+        paid,
+        codec.events.encode(events["event"]),
+        events=codec.events.size,
+        min_users=queries.min_users,
+    )
 
 
 def _price_bins(

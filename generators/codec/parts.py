@@ -165,7 +165,10 @@ class Ladder:
 class Prices:
     """How prices move from day to day."""
 
-    daily: bool = field(default=False, metadata=key("daily_prices"))  # one price an item and day?
+    # (events,) bool by code: do its rows have the one price of their item and day? Empty: none do
+    daily: np.ndarray = field(
+        default_factory=lambda: np.zeros(0, dtype=np.bool_), metadata=key("daily_prices")
+    )
     # (category, day since 1970, log ratio of its prices to the usual ones)
     reduced: Sequence[tuple[int, int, float]] = ()
     ladder: Ladder = field(default_factory=Ladder)  # the prices that items have had

@@ -17,7 +17,7 @@ from generators.codec.parts import LEVELS, POPULARITY, SALES, Items, Ladder, Pri
 from generators.privacy.queries import PrivateQueries
 
 # Share of an item's days with one price from which on this is taken for a rule.
-MIN_DAILY_SHARE = 0.9
+MIN_DAILY_SHARE, MIN_DAILY_SHARE_OF_EVENT = 0.9, 0.99
 # Share of a category's rows on a day with one ratio to the usual price from which on it is reduced.
 MIN_REDUCED_SHARE = 0.7
 SAME_RATIO = 0.01  # difference of log ratios of prices that is taken for rounding
@@ -35,13 +35,16 @@ def learn_prices(
     item: np.ndarray,
     time: np.ndarray,
     price: np.ndarray,
+    event: np.ndarray,
     *,
+    events: int,
     min_users: int,
 ) -> Prices:
     """Learn how prices move by the day, from rows (n,) with `item` at `price`, NaN = none.
 
-    Does an item have one price on nearly every day? On which days are the prices of a category
-    reduced (or raised) alike, as at least `min_users` users saw?
+    Does an item have one price on nearly every day, and rows of which `event` (n,), a code, have
+    it? What is paid with a coupon is another. On which days are the prices of a category reduced
+    (or raised) alike, as at least `min_users` users saw?
     """
     ratio, _ = split_price(items.price[item], price)
     rows = pd.DataFrame(
@@ -52,22 +55,31 @@ def learn_prices(
             "d": time // DAY_MS,
             "p": price,
             "r": ratio.round(3),
+            "e": event,
         }
     )
     rows = rows[(item > 0) & np.isfinite(ratio)]
-    prices = rows.groupby(["i", "d"])["p"].agg(["size", "nunique"])
-    several = prices["size"] > 1
-    daily = bool(several.any() and (prices["nunique"][several] == 1).mean() >= MIN_DAILY_SHARE)
     days = rows.groupby(["c", "d"])
     usual = days["r"].median()
     near = (rows["r"] - days["r"].transform("median")).abs() < SAME_RATIO
     alike = near.groupby([rows["c"], rows["d"]]).mean() >= MIN_REDUCED_SHARE
     found = usual[alike & (usual.abs() > SAME_RATIO) & (days["u"].nunique() >= min_users)]
     return Prices(
-        daily,
+        _daily(rows, events),
         [(int(c), int(d), float(r)) for (c, d), r in found.items()],
         _ladder(rows, items, min_users),
     )
+
+
+def _daily(rows: pd.DataFrame, events: int) -> np.ndarray:
+    """Return whether `rows` of each event "e" have the one price "p" of item "i" and day "d"."""
+    day = rows.groupby(["i", "d"])["p"]
+    same = (rows["p"] == day.transform("median"))[day.transform("size") > 1]
+    if same.empty or same.mean() < MIN_DAILY_SHARE:
+        return np.zeros(0, dtype=np.bool_)
+    share = same.groupby(rows["e"]).mean().reindex(range(events)).fillna(1.0)
+    daily: np.ndarray = share.to_numpy() >= MIN_DAILY_SHARE_OF_EVENT
+    return daily
 
 
 def _ladder(rows: pd.DataFrame, items: Items, min_users: int) -> Ladder:

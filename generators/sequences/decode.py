@@ -15,6 +15,7 @@ from generators.codec.clock import DAY_MS
 from generators.codec.codec import Codec
 from generators.codec.coders import Bins
 from generators.codec.new_ids import new_names
+from generators.codec.regularities import SAME_RATIO
 from generators.codec.shared_ids import SharedIds
 from generators.sequences import codes
 from generators.sequences.sampled import Sampled
@@ -73,9 +74,9 @@ def decode(
             )
         elif name == "price":
             frame[name] = _prices(codec, code, row["item"], row["time"], rng)
-            if codec.prices.daily:
-                related = (code < codec.bins["price_ratio"].size) & np.isfinite(frame[name])
-                _keep_prices(frame[name], related, row["item"], row["time"])
+            if len(codec.prices.daily):
+                of_day = _have_price_of_day(codec, code, row["event"]) & np.isfinite(frame[name])
+                _keep_prices(frame[name], of_day, row["item"], row["time"])
                 frame["item_id"] = _rare_items(codec, user, row["item"], code, frame[name])
         elif not name.startswith("label:"):
             frame[name] = codec.bins[name].decode(code, rng.random(len(code)))
@@ -129,7 +130,10 @@ def _order_ids(ids: _NewIds, user: np.ndarray, number: np.ndarray) -> pd.Categor
 def _prices(
     codec: Codec, code: np.ndarray, item: np.ndarray, time: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return prices (n,) float64: the item's price times a ratio, or a price as it is."""
+    """Return prices (n,) float64: the item's price times a ratio, or a price as it is.
+
+    It is a price that the item has had, but for a ratio that many rows have, as that of a coupon.
+    """
     ratio, plain = codec.bins["price_ratio"], codec.bins["price"]
     related = code < ratio.size
     u = rng.random(len(code))
@@ -139,14 +143,28 @@ def _prices(
     # A ratio for an item without a known price cannot be drawn from data; the price stays missing
     # then.
     scaled = np.round(base * times, max(min(plain.decimals, 4), 2))
-    return np.where(related, codec.prices.ladder.nearest(item, scaled), as_is)
+    had, (low, high) = codec.prices.ladder.nearest(item, scaled), ratio.ends()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        far = np.abs(np.log(had / scaled)) > SAME_RATIO
+    one_ratio = (high - low < SAME_RATIO)[np.where(related, code, 0)]
+    return np.where(related, np.where(one_ratio & far, scaled, had), as_is)
 
 
-def _keep_prices(
-    price: np.ndarray, related: np.ndarray, item: np.ndarray, time: np.ndarray
-) -> None:
-    """Give an item its first price of a day where `related` (n,); changes `price` (n,)."""
-    rows, day = np.flatnonzero(related), time // DAY_MS
+def _have_price_of_day(codec: Codec, code: np.ndarray, event: np.ndarray) -> np.ndarray:
+    """Return whether rows (n,) of `event` have their item's price of the day, (n,) bool.
+
+    Rows of other events, such as what is bought with a coupon, have it where their price `code` is
+    that of the item's usual price.
+    """
+    ratio = codec.bins["price_ratio"]
+    related, usual = (code > 0) & (code < ratio.size), ratio.encode(np.zeros(1))[0]
+    found: np.ndarray = related & (codec.prices.daily[event] | (code == usual))
+    return found
+
+
+def _keep_prices(price: np.ndarray, of_day: np.ndarray, item: np.ndarray, time: np.ndarray) -> None:
+    """Give an item its first price of a day where `of_day` (n,); changes `price` (n,)."""
+    rows, day = np.flatnonzero(of_day), time // DAY_MS
     rows = rows[np.lexsort((time[rows], day[rows], item[rows]))]
     first = np.append(True, (np.diff(item[rows]) != 0) | (np.diff(day[rows]) != 0))[: len(rows)]
     price[rows] = price[rows[first]][np.cumsum(first) - 1]

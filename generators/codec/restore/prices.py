@@ -15,7 +15,7 @@ MOST_CELLS = 50_000_000  # categories x days of reduced prices
 
 def read_prices(codec: Codec, part: Record) -> Prices:
     """Read prices by the day: (category, day of the span, log ratio to the usual price)."""
-    daily = part.flag("daily_prices")
+    daily = part.mask("daily_prices", (codec.events.size if part.value("daily_prices") else 0,))
     rows = part.value("reduced")
     if not isinstance(rows, list) or not all(isinstance(r, list) and len(r) == 3 for r in rows):
         part.fail("reduced", "is no list of category, day and ratio")

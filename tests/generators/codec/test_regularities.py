@@ -148,6 +148,35 @@ def test_days_on_which_a_category_is_reduced_are_kept() -> None:
     ]  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(("model", "settings"), [("vae", {"epochs": 6}), ("markov", {})])
+def test_what_is_paid_with_a_coupon_is_not_the_price_of_the_day(model: str, settings: dict) -> None:
+    """One view in ten is a purchase, three of ten at .85 of the price that everybody sees."""
+    log, rng = habit_log(300), np.random.default_rng(3)
+    event, price = log.events["event"].astype(str), log.events["price"]
+    bought = (event == "view_item") & (rng.random(len(event)) < 0.1)
+    coupon = bought & (rng.random(len(event)) < 0.3)
+    log = replace(
+        log,
+        events=log.events.assign(
+            event=event.where(~bought, "purchase"), price=(price * np.where(coupon, 0.85, 1.0))
+        ),
+    )
+    twin = generators.fit(log, model=model, seed=1, settings=settings).sample(600, seed=2)
+
+    def with_coupon(of: EventLog) -> tuple[float, float]:
+        usual = 10.0 + of.events["item_id"].str[1:].astype(float)
+        ratio = of.events["price"] / usual
+        found = np.isclose(ratio, 0.85, atol=0.005) | np.isclose(ratio, 0.68, atol=0.005)
+        is_bought = of.events["event"].astype(str) == "purchase"
+        return float(found[is_bought].mean()), float(found[~is_bought].mean())
+
+    real, made = with_coupon(log), with_coupon(twin)
+    assert 0.27 < real[0] < 0.33 and real[1] == 0
+    assert made[0] == pytest.approx(real[0], abs=0.08) and made[1] < 0.01
+    views = replace(twin, events=twin.events[twin.events["event"].astype(str) == "view_item"])
+    assert (prices_of_days(views) == 1).mean() > 0.99
+
+
 def test_prices_by_the_row_stay_so() -> None:
     log = habit_log(150, reduced_by_day=False)
     twin = generators.fit(log, model="markov", seed=1).sample(150, seed=2)
@@ -211,7 +240,7 @@ def test_nothing_of_it_is_learnt_under_a_budget(log: EventLog) -> None:
         codec.private
         and not codec.rules.constant_in_session
         and not codec.rules.usual_category
-        and not codec.prices.daily
+        and not codec.prices.daily.any()
         and codec.pace.longest == (0, 0)
     )
     assert not codec.items.levels and affinities(codec) == {}
