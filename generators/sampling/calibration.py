@@ -144,7 +144,12 @@ def _rake(
             total, changed = (np.bincount(at, before * x, len(bias)) for x in (change**0, change))
             gain = (changed + LEAST) / (total + LEAST)
             weight[counted] = before * change / gain[at]
-            step = (step - np.log(gain)[:, None]).astype(np.float32)
+            if by_attribute and name in codec.value_fields:
+                # whether there is a value is not said here: in logarithms as well, as in `_step`
+                share = wanted[of] / np.maximum(wanted[of].sum(1, keepdims=True), 1)
+                step -= (share * step).sum(1, keepdims=True).astype(np.float32)
+            else:
+                step = (step - np.log(gain)[:, None]).astype(np.float32)
             if of == name and _first_yes(codec, name):
                 bias[:, _first_yes(codec, name) :] += times * (step[:, 1:] - step[:, :1])
             else:

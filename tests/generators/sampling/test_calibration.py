@@ -20,6 +20,7 @@ from generators.sampling.biases import ANYWHERE, Biases, shapes_of_biases
 from generators.sampling.calibration import FEW, FEW_OF_CODE, _step, calibrate_fields
 from generators.sampling.contexts import Contexts
 from generators.sampling.counted_rows import CountedRows
+from generators.sampling.habits import given
 from generators.sequences.codes import CART, SEEN
 from generators.sequences.encode import encode
 from generators.sequences.sampled import Sampled
@@ -254,6 +255,34 @@ def test_what_is_dear_is_put_into_the_cart_as_seldom_as_in_the_log(
     assert costly < 0.4 * cheap
     assert drawn_costly / drawn_cheap == pytest.approx(costly / cheap, rel=0.35)
     assert drawn_cheap == pytest.approx(cheap, rel=0.15)
+
+
+def test_the_values_of_an_attribute_do_not_say_how_often_there_is_one() -> None:
+    """Of samples of few rows that differ from the log by chance none raises all of its values."""
+    log = plans_log()
+    fitted = generators.fit(log, model="vae", seed=1, settings={"epochs": 1})
+    assert isinstance(fitted, NeuralGenerator)
+    codec, rng, n = fitted.codec_, np.random.default_rng(5), 4_000
+    place = list(codec.user_attributes).index("plan")
+    attributes = np.zeros((n, len(codec.user_attributes)), dtype=np.int64)
+    attributes[:, place] = rng.integers(1, codec.user_attributes["plan"].size, n)
+    shapes = {n: s for n, s in shapes_of_biases(codec, network=True).items() if "device" in n}
+    nothing, phone, raised = np.zeros(n, dtype=np.int64), 0.05, []
+
+    def rows(shares: np.ndarray) -> CountedRows:
+        value = np.where(rng.random(n) < shares[attributes[:, place]], 1, 2)
+        known: dict[str, Any] = {"event": nothing + 1, "values": {"device": value}}
+        known |= {"attributes": attributes, "only_labels": nothing > 0}
+        return CountedRows(**{name: known.get(name, nothing) for name in CountedRows._fields})
+
+    for _ in range(100):
+        biases = {name: np.zeros(shape, dtype=np.float32) for name, shape in shapes.items()}
+        drawn = rows(rng.choice([0.005, 0.095], 3))  # as users do, who are few
+        calibration._rake(codec, "device", rows(np.full(3, phone)), drawn, biases, 1.0, np.ones(n))
+        by_plan = biases[given("device", place)]
+        of_event = by_plan.reshape(-1, codec.events.size, by_plan.shape[1])[1:, 1]
+        raised.append(of_event[:, 1:3] @ [phone, 1 - phone])
+    assert abs(np.mean(raised)) < 0.01
 
 
 def test_what_levels_have_in_common_is_not_theirs() -> None:
