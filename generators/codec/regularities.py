@@ -16,7 +16,8 @@ from generators.codec.features import category_codes, magnitudes, means, split_p
 from generators.codec.parts import LEVELS, POPULARITY, SALES, Items, Ladder, Prices
 from generators.privacy.queries import PrivateQueries
 
-# Share of an item's days with one price from which on this is taken for a rule.
+# Share of rows with the price of their item and day from which on this is taken for a rule, and of
+# an event's rows from which on all of them have it.
 MIN_DAILY_SHARE, MIN_DAILY_SHARE_OF_EVENT = 0.9, 0.99
 # Share of a category's rows on a day with one ratio to the usual price from which on it is reduced.
 MIN_REDUCED_SHARE = 0.7
