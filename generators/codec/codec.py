@@ -21,13 +21,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from generators.codec.clock import DAY_MS, Clock
+from generators.codec.clock import Clock
 from generators.codec.coders import Bins, Values
 from generators.codec.parts import (
     ARRIVAL,
     FAVOURITES,
     LAST_ROWS,
-    LEVELS,
     OBSERVATION_SPAN,
     PRICE_LEVEL,
     RHYTHM,
@@ -167,6 +166,11 @@ class Codec:
         return self.structure.calendar is not None and not self.private
 
     @property
+    def moves_prices(self) -> bool:
+        """Are there days on which the prices of a category are reduced? Not under a budget."""
+        return len(self.prices.reduced) > 0
+
+    @property
     def has_price(self) -> bool:
         """Does the log have prices?"""
         return "price" in self.bins
@@ -218,10 +222,11 @@ class Codec:
     def row_levels(self) -> tuple[int, ...]:
         """Return the number of levels of what is known of a row once its time is.
 
-        That is its clock and, where there are campaigns, what the user does about an open offer.
+        That is its clock; where there are campaigns, what the user does about an open offer; and
+        where categories are reduced for days, whether the price of the last item is.
         """
         offer = layout.OFFER_SIZES[:1] if self.answers_offers else ()
-        return (*layout.CLOCK_SIZES, *offer)
+        return (*layout.CLOCK_SIZES, *offer, *((layout.PRICE_MOVES,) if self.moves_prices else ()))
 
     def blocks(self) -> Blocks:
         """Where the blocks of the features begin."""
@@ -276,26 +281,14 @@ class Codec:
         return None
 
     def item_table(self, column: str) -> np.ndarray:
-        """Return the codes of an attribute of items, (n_item_codes,) int64; 0 where it is "".
-
-        A price level is the item's place, by price, among the items of its category.
-        """
+        """Return the codes of an attribute of items, (n_item_codes,) int64; 0 where it is ""."""
         if not column:
             return np.zeros(self.items.size, dtype=np.int64)
         if column in self.items.levels:
             return self.items.levels[column]
         if column != PRICE_LEVEL:
             return self.items.category if column == "category" else self.items.attributes[column]
-        known = np.flatnonzero(np.isfinite(self.items.price))
-        known = known[np.lexsort((self.items.price[known], self.items.category[known]))]
-        category = self.items.category[known]
-        first, size = (
-            np.searchsorted(category, category),
-            np.bincount(category, minlength=1)[category],
-        )
-        out = np.zeros(self.items.size, dtype=np.int64)
-        out[known] = 1 + (np.arange(len(known)) - first) * len(LEVELS) // size
-        return out
+        return self.items.price_levels()
 
     def item_traits(self) -> dict[str, np.ndarray]:
         """Return levels of items that later fields of a row may depend on, (n_item_codes,) int64.
@@ -310,19 +303,17 @@ class Codec:
 
     def price_on(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Return the prices of items (n,) on the day of (n,) ms, float64, NaN = unknown."""
-        price = self.items.price[item]
+        price: np.ndarray = self.items.price[item]
         if self.prices.reduced:
-            category, day, ratio = (
-                np.array(column) for column in zip(*self.prices.reduced, strict=True)
-            )
-            table = np.zeros((self.categories.size, int(day.max() - day.min()) + 1))
-            table[category, day - day.min()] = ratio
-            at = time // DAY_MS - day.min()
-            inside = (at >= 0) & (at < table.shape[1])
-            price = price * np.exp(
-                np.where(inside, table[self.items.category[item], np.where(inside, at, 0)], 0.0)
-            )
+            price = price * np.exp(self.prices.log_ratio(self.items.category[item], time))
         return price
+
+    def price_moves(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Return what prices of items (n,) are on the day of (n,) ms, (n,) int64: 0 = no item, the
+        usual ones, reduced, raised.
+        """
+        ratio = self.prices.log_ratio(self.items.category[item], time)
+        return np.where(item > 0, 1 + (ratio < 0) + 2 * (ratio > 0), 0)
 
     def label_needs(self, kind: str) -> np.ndarray:
         """Return the least session label with which each code of a label can occur, (codes,)."""

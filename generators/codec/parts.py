@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from generators.codec.clock import DAY_MS
 from generators.codec.coders import Bins, Values
 from generators.codec.shared_ids import SharedIds
 from generators.sequences.offers import QUANTILES
@@ -70,6 +72,21 @@ class Items:
     def size(self) -> int:
         """Number of codes, 'no item' included."""
         return len(self.names) + 1
+
+    def price_levels(self) -> np.ndarray:
+        """Return each item's place, by price, among those of its category, (n_codes,) int64: 1 +
+        place in LEVELS, 0 = unknown.
+        """
+        known = np.flatnonzero(np.isfinite(self.price))
+        known = known[np.lexsort((self.price[known], self.category[known]))]
+        category = self.category[known]
+        first, size = (
+            np.searchsorted(category, category),
+            np.bincount(category, minlength=1)[category],
+        )
+        out = np.zeros(self.size, dtype=np.int64)
+        out[known] = 1 + (np.arange(len(known)) - first) * len(LEVELS) // size
+        return out
 
     @property
     def rare(self) -> np.ndarray:
@@ -172,6 +189,27 @@ class Prices:
     # (category, day since 1970, log ratio of its prices to the usual ones)
     reduced: Sequence[tuple[int, int, float]] = ()
     ladder: Ladder = field(default_factory=Ladder)  # the prices that items have had
+
+    def log_ratio(self, category: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Return how prices of categories (n,) are to the usual ones on the day of (n,) ms, (n,)
+        float64 logarithms.
+        """
+        first, table = self._by_day
+        at = time // DAY_MS - first
+        inside = (at >= 0) & (at < table.shape[1]) & (category < len(table))
+        found: np.ndarray = np.where(
+            inside, table[np.where(inside, category, 0), np.where(inside, at, 0)], 0.0
+        )
+        return found
+
+    @cached_property
+    def _by_day(self) -> tuple[int, np.ndarray]:
+        """The first day on which prices are reduced, and the ratios, (categories, days)."""
+        category, day, ratio = (np.array(column) for column in zip(*self.reduced, strict=True))
+        first = int(day.min())
+        table = np.zeros((int(category.max()) + 1, int(day.max()) - first + 1))
+        table[category, day - first] = ratio
+        return first, table
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ class ContextFeatures:
     response: np.ndarray  # to the offer that is open at the row, see `codes.NO_OFFER`
     flags: np.ndarray  # that any recent item carries
     copies: np.ndarray  # level of the items that can be copied, see `copies_level`
+    last_move: np.ndarray  # whether the price of the last item is reduced, see `price_moves`
+    move: np.ndarray  # likewise, of the row's item
     drawn: dict[str, np.ndarray]  # codes of fields of the row: see fields_of_row
 
     def only(self, index: np.ndarray, reads: Collection[str] | None = None) -> ContextFeatures:
@@ -79,9 +81,12 @@ class Condition:
     own: str = ""  # the only field that may be given it; "" = all
     # where it is a trait of an item, the row's or the feature's: (n_items,) int64 codes
     table: np.ndarray | None = None
+    part: str = ""  # of ContextFeatures, "" = none
 
     def reads(self) -> Collection[str]:
         """Return what it reads, as `ContextFeatures.only` calls it."""
+        if self.part:
+            return {self.part}
         if self.attribute >= 0:
             return {"attributes"}
         if self.feature >= 0:
@@ -90,6 +95,9 @@ class Condition:
 
     def of(self, seen: ContextFeatures) -> np.ndarray:
         """Return the codes, (n,) int64."""
+        if self.part:
+            part: np.ndarray = getattr(seen, self.part)
+            return part
         if self.attribute >= 0:
             return seen.attributes[:, self.attribute]
         if self.feature >= 0:

@@ -42,12 +42,14 @@ from generators.codec.parts import (
 )
 from generators.markov.announced import Announced
 from generators.markov.conditions import Condition, ContextFeatures, Usual, drawn_part
+from generators.markov.price_moves import conditions_on_moves, last_move_of
 from generators.markov.tables import FRESH_PRICE, PARTS
 from generators.markov.user_levels import SIZES, VISITS, size_of, visit_of
 from generators.sequences import codes
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.feature_layout import Counter
+from generators.sequences.row_columns import N_CLOCK
 from generators.sequences.session_labels import current_session_label
 
 COARSE = 8  # levels of a number of users, of which later attributes may be given
@@ -94,6 +96,7 @@ def conditions(codec: Codec) -> list[Condition]:
             )
             for name, table in traits.items()
         ),
+        *conditions_on_moves(codec),
         *(Condition(f"feature {k}", size, feature=k) for k, size in enumerate(features)),
         *(Condition(name, sizes[name], field=name) for name in fields_of_row(codec)),
     ]
@@ -140,6 +143,8 @@ def context_features(codec: Codec, steps: EncodedSequences) -> ContextFeatures:
         response=response_of(codec, steps.clock.numpy()),
         flags=steps.flags.numpy(),
         copies=copies_level(steps.known.numpy()),
+        last_move=last_move_of(codec, steps.clock.numpy()),
+        move=steps.moves.numpy(),
         drawn={name: np.maximum(column[name], 0) for name in fields_of_row(codec)},
     )
 
@@ -273,8 +278,8 @@ def copies_level(known: np.ndarray) -> np.ndarray:
 
 
 def response_of(codec: Codec, clock: np.ndarray) -> np.ndarray:
-    """Return the last of `clock` (n, levels), see `Codec.row_levels`; 0 without campaigns."""
-    return clock[:, -1] if codec.answers_offers else np.zeros_like(clock[:, 0])
+    """Return the response in `clock` (n, levels), see `Codec.row_levels`; 0 without campaigns."""
+    return clock[:, N_CLOCK] if codec.answers_offers else np.zeros_like(clock[:, 0])
 
 
 def answers_offers(codec: Codec, name: str) -> bool:

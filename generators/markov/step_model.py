@@ -24,6 +24,7 @@ from generators.markov.contexts import (
 )
 from generators.markov.item_weights import Chain
 from generators.markov.pacing import PacedGaps, Pacing
+from generators.markov.price_moves import last_move_of
 from generators.markov.tables import FRESH_PRICE, PARTS, joined
 from generators.markov.user_levels import size_of, visit_of
 from generators.sampling.biases import AddedBiases, Biases
@@ -31,7 +32,13 @@ from generators.sequences import feature_layout as layout
 from generators.sequences.feature_layout import Counter
 
 HOURS_A_DAY = 24
-OF_BIASES = {"features", "attributes", "event", "item"}  # what the biases of a field read
+OF_BIASES = {
+    "features",
+    "attributes",
+    "event",
+    "item",
+    "last_move",
+}  # what the biases of a field read
 
 
 class MarkovStepModel:
@@ -92,6 +99,8 @@ class MarkovStepModel:
             response=zero,
             flags=zero,
             copies=zero,
+            last_move=zero,
+            move=zero,
             drawn={},
         )
         self.rhythm = self.codec.rhythms_of(drawn)
@@ -103,7 +112,7 @@ class MarkovStepModel:
         bought = self.purchases[features[:, layout.LAST_EVENT]]
         self.orders, self.bought = self.orders + (bought & ~self.bought), bought
         seen.features, seen.orders = features, order_level(self.orders)
-        seen.event = seen.flags = seen.copies = seen.passed = nothing
+        seen.event = seen.flags = seen.copies = seen.passed = seen.move = nothing
         seen.session_label = np.maximum(features[:, layout.LAST_SESSION_LABEL] - 1, 0)
         seen.drawn = {}
 
@@ -117,7 +126,8 @@ class MarkovStepModel:
             apart = self.announced.others(seen.features, self.recent[rows])
             logits[:, COPIES] += self.odds_of_another * apart
         at = seen.features[:, layout.LAST_EVENT] if name == "event" else seen.event
-        added = self.biases.of(name, at, at, seen.features, seen.attributes, seen.item)
+        last_move = seen.last_move if name == "event" else None
+        added = self.biases.of(name, at, at, seen.features, seen.attributes, seen.item, last_move)
         return logits if added is None else logits + added
 
     def _gap_logits(self, rows: np.ndarray) -> np.ndarray:
@@ -169,6 +179,7 @@ class MarkovStepModel:
             seen.passed = passed_before(self.passed, code, seen.features[:, layout.LAST_EVENT])
         elif name == "clock":
             seen.response = response_of(self.codec, code)
+            seen.last_move = last_move_of(self.codec, code)
         elif name == "flags":
             seen.flags = code
         elif name == "recent items":
@@ -178,6 +189,8 @@ class MarkovStepModel:
             seen.session_label = code
         elif name == "event":
             seen.event = code
+        elif name == "moves":
+            seen.move = code
         elif name == "item":
             seen.item = code
             self.items.chose(code)

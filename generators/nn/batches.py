@@ -57,6 +57,7 @@ class PackedBatch:
     clock: torch.Tensor  # (N, 3) int64
     target: torch.Tensor  # (N, n_fields) int64, -1 = not asked
     items: torch.Tensor  # (N,) int64: the item of each row, copied or fresh
+    moves: torch.Tensor  # (N,) int64: whether its price is reduced
     known: torch.Tensor  # (N, N_COPY_RANKS) int32: items that a row can copy
     starts: torch.Tensor  # (W + 1,) int64: where each window begins; the last is N
     owner: torch.Tensor  # (N,) int64: row of the user in `user_attributes`
@@ -100,6 +101,7 @@ def pack(steps: EncodedSequences, users: np.ndarray, window: int) -> PackedBatch
         clock=steps.clock.index_select(0, at),
         target=steps.target.index_select(0, at),
         items=steps.items.index_select(0, at),
+        moves=steps.moves.index_select(0, at),
         known=steps.known.index_select(0, at),
         starts=torch.from_numpy(np.append(np.flatnonzero(number % window == 0), len(owner))),
         owner=torch.from_numpy(owner),

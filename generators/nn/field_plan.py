@@ -62,6 +62,9 @@ class FieldPlan:
             if name == "item":  # copied or fresh, it is known here
                 columns["traits"] = column
                 column += len(net.trait_offset)
+                if net.embed_moves is not None:
+                    columns["moves"] = column
+                    column += 1
             first.append(column)
         of_few = np.append(0, np.cumsum([net.sizes[n] for n in few]))
         offset = np.full(first[-1], -1)
@@ -70,6 +73,9 @@ class FieldPlan:
         after_clock = of_few[-1] + net.embed_clock.num_embeddings
         offset[traits][: len(net.trait_offset)] = after_clock + net.trait_offset.numpy()
         after = after_clock + (0 if net.embed_item is None else net.embed_item.num_embeddings)
+        if net.embed_moves is not None:
+            offset[columns["moves"]] = after
+            after += net.embed_moves.num_embeddings
         offset[[columns[n] for n in few]] = of_few[:-1]
         offset[[columns[n] for n in large]] = after
         return cls(
@@ -109,6 +115,7 @@ class FieldPlan:
             batch.features,
             batch.clock,
             batch.items,
+            batch.moves,
             self.open,
             self.column,
             self.places,
@@ -133,6 +140,7 @@ def _places(net: RowNet, names: tuple[str, ...], columns: dict[str, int]) -> Pla
         labels_left=net.labels_left_column,
         clock=columns["clock"],
         traits=columns["traits"],
+        moves=columns.get("moves", -1),
     )
 
 

@@ -104,6 +104,8 @@ class RowNet(UserEncoder):
         none = np.zeros((self.n_items, 0), dtype=np.int64)
         self._buffer("item_traits", np.stack(levels, 1) if levels else none)
         self.embed_item = nn.Embedding(sum(sizes), self.width) if levels else None
+        moves = layout.PRICE_MOVES if codec.moves_prices else 0
+        self.embed_moves = nn.Embedding(moves, self.width) if moves else None
         self.embed_last_item = nn.Embedding(sum(sizes), self.width) if levels else None
 
     def _buffer(self, name: str, values: np.ndarray) -> None:
@@ -296,7 +298,8 @@ class RowNet(UserEncoder):
         return self.chosen[key](code) if key in self.chosen else None
 
     def chosen_table(self, large: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Return the embeddings of fields' codes, of the clock, and of the traits of items.
+        """Return the embeddings of fields' codes, of the clock, and of the traits of items, that of
+        their prices' moves last.
 
         Those of `large_chosen` come last, of each the embeddings of the codes `large` only.
         """
@@ -305,6 +308,8 @@ class RowNet(UserEncoder):
         tables.append(self.embed_clock)
         if self.embed_item is not None:
             tables.append(self.embed_item)
+        if self.embed_moves is not None:
+            tables.append(self.embed_moves)
         weights: list[Any] = [table.weight for table in tables]
         for name in self.large_chosen:
             weight: Any = self.chosen[key_of(name)].weight

@@ -21,6 +21,8 @@ from generators.validation import LARGEST_WEIGHT, array
 MOST_BIAS = 8.0  # that a bias comes to
 MOST_CODES = 32  # of an attribute, and of a column whose values are counted by it
 ANYWHERE = given("event", "anywhere")  # what an event gains whatever was before
+# what the event after an item gains by whether its price is reduced
+AFTER_MOVE = given("event", "price of the last item moved")
 SPENT = given("gap", "spent")  # what beginning a session gains by what was spent in the last
 
 # (contexts, codes) float32 by what it is of: what is added to the logits of a field. The context of
@@ -43,6 +45,8 @@ def shapes_of_biases(codec: Codec, *, network: bool) -> dict[str, tuple[int, int
             shapes[given(name, place)] = (n, size)
     for name, level in levels_of_last_item(codec).items():
         shapes[name] = ((int(level.max()) + 1) * contexts_given(codec, "event"), events)
+    if codec.moves_prices:
+        shapes[AFTER_MOVE] = (layout.PRICE_MOVES * contexts_given(codec, "event"), events)
     if codec.effects().spending.price >= 0:
         shapes[SPENT] = (COUNTER_SIZES[Counter.SPENT], 2)
     for habits in habits_of_fields(codec).values():
@@ -145,6 +149,7 @@ class AddedBiases:
         features: np.ndarray,
         user_attributes: np.ndarray,
         item: np.ndarray | None = None,
+        last_move: np.ndarray | None = None,
     ) -> np.ndarray | None:
         """Return what is added to the logits of a field, (m, codes); None: nothing.
 
@@ -156,6 +161,7 @@ class AddedBiases:
             features: (m, F) before the rows.
             user_attributes: (m, S) of their users.
             item: (m,) codes of their items, which numbers follow.
+            last_move: (m,) whether the price of the item before is reduced, which events follow.
         """
         if not self.has(name):
             return None
@@ -177,6 +183,9 @@ class AddedBiases:
             for of, level in self.last_item.items():
                 contexts = level[before] * contexts_given(self.codec, name)
                 found.append(self.biases[of][contexts + given_context])
+            if AFTER_MOVE in self.biases and last_move is not None:
+                contexts = last_move * contexts_given(self.codec, name)
+                found.append(self.biases[AFTER_MOVE][contexts + given_context])
         return sum(found[1:], found[0])
 
     def _by_what_was_spent(self, features: np.ndarray) -> np.ndarray:

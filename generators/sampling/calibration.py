@@ -5,17 +5,17 @@ own: what takes several rows, such as a purchase, is then drawn too rarely. A ta
 that were chosen for it, and no others. So samples are drawn, and what they have too rarely or too
 often gets a bias: events after each other; whether a row has a value of a column; events, values
 and levels of price by each attribute that the log gives of its users; events by what the item
-before them costs and how often it sells, since what is dear is bought less often. All tables of a
-field are raked on the rows of a sample (Deming and Stephan 1940, doi:10.1214/aoms/1177731829).
-Later samples say less, so that chance in the last one does not decide (Robbins and Monro 1951,
-doi:10.1214/aoms/1177729586).
+before them costs, whether that is less than usual, and how often it sells, since what is dear is
+bought less often. All tables of a field are raked on the rows of a sample (Deming and Stephan 1940,
+doi:10.1214/aoms/1177731829). Later samples say less, so that chance in the last one does not decide
+(Robbins and Monro 1951, doi:10.1214/aoms/1177729586).
 
 A network knows less than tables of what a row depends on: its events are counted by what can follow
 in their context (`Contexts`) and, as each has few rows of a rare one, in all contexts together.
-Numbers by the event, whether a session goes on, whether an id is new and whether a row has a label
-are counted as well.
-Labelled sessions are few, and differ from others; so a sample has more users who are to have some,
-and these sessions have biases of their own. Others let them come when they are to come.
+Numbers by the event and whether the item's price is reduced that day, whether a session goes on,
+whether an id is new and whether a row has a label are counted as well. Labelled sessions are few,
+and differ from others; so a sample has more users who are to have some, and these sessions have
+biases of their own. Others let them come when they are to come.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import numpy as np
 
 from generators.codec.codec import SESSION_LABEL, Codec
 from generators.sampling.biases import (
+    AFTER_MOVE,
     ANYWHERE,
     MOST_BIAS,
     SPENT,
@@ -119,7 +120,10 @@ def _rake(
     cannot change. `weight` (n,) are those of the rows drawn, at first.
     """
     contexts = Contexts(codec) if "gap" in biases else None
-    of_items, tables = levels_of_last_item(codec), _tables(codec, name, real, drawn, biases)
+    of_items, tables = (
+        {*levels_of_last_item(codec), AFTER_MOVE},
+        _tables(codec, name, real, drawn, biases),
+    )
     few: dict[str, float | np.ndarray] = {name: FEW, ANYWHERE: FEW}
     frequent = None
     if name in biases and contexts:
@@ -180,6 +184,8 @@ def _tables(
     if name == "event":
         for of, level in levels_of_last_item(codec).items():
             found[of] = both(partial(_table_after_item, level=level, contexts=n))
+        if AFTER_MOVE in biases:
+            found[AFTER_MOVE] = both(partial(_table_after_item, level=None, contexts=n))
     if name == "gap" and SPENT in biases:
         found[SPENT] = both(
             lambda rows: (rows.spent, np.where(_goes_on_or_begins(rows), rows.begins, -1))
@@ -233,7 +239,8 @@ def _first_table(name: str, rows: CountedRows, codec: Codec, contexts: Contexts 
     if contexts is None:
         return rows.before, rows.event
     if name in codec.numbers:
-        return rows.event, np.where(rows.only_labels, -1, rows.codes[name])
+        context = contexts.of_number(rows.event, rows.move)
+        return context, np.where(rows.only_labels, -1, rows.codes[name])
     counted = ~rows.only_labels | (rows.label > 0)
     if name == "gap":
         counted = _goes_on_or_begins(rows)
@@ -274,12 +281,12 @@ def _table_given(
     return rows.attributes[:, attribute] * contexts + context, np.where(counted, value, -1)
 
 
-def _table_after_item(rows: CountedRows, level: np.ndarray, contexts: int) -> Table:
+def _table_after_item(rows: CountedRows, level: np.ndarray | None, contexts: int) -> Table:
     """Return the contexts of the last item's levels, and the events, -1 = none, (n,) each.
 
-    `level` (n_item_codes,) are those of items, 0 = unknown.
+    `level` (n_item_codes,) are those of items, 0 = unknown; None: whether its price is reduced.
     """
-    before = level[rows.last_item]
+    before = rows.last_move if level is None else level[rows.last_item]
     counted = (before > 0) & ~rows.only_labels
     return before * contexts + rows.before, np.where(counted, rows.event, -1)
 

@@ -2,8 +2,9 @@
 
 That is, for a gap, the event before; for a session label the level of the rows to come; for an
 event whether a session begins, which items there are that events need, and the event before; for an
-id, a value or a number, the event; for a label, whether the session is still to have one, and the
-event. The label of the session comes first, but for values and numbers.
+id or a value, the event; for a number, the event and whether the item's price is reduced; for a
+label, whether the session is still to have one, and the event. The label of the session comes
+first, but for values and numbers.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class Contexts:
     def __init__(self, codec: Codec) -> None:
         self.events, self.labels = codec.events.size, len(codec.session_labels) + 1
         needed = int(np.bitwise_or.reduce(codec.effects().needs))
+        self.moves = layout.PRICE_MOVES if codec.moves_prices else 1
         self.needed = [1 << bit for bit in range(needed.bit_length()) if needed & (1 << bit)]
 
     def sizes(self, codec: Codec) -> dict[str, int]:
@@ -30,7 +32,8 @@ class Contexts:
         sizes = {
             "gap": self.labels * (self.events + 1),
             "event": self.labels * 2 * 2 ** len(self.needed) * (self.events + 1),
-            **dict.fromkeys((*codec.value_fields, *codec.numbers), self.events),
+            **dict.fromkeys(codec.value_fields, self.events),
+            **dict.fromkeys(codec.numbers, self.events * self.moves),
             **dict.fromkeys(codec.ids, self.labels * self.events),
             **dict.fromkeys(codec.labels.fields, self.labels * 2 * self.events),
         }
@@ -66,6 +69,10 @@ class Contexts:
     def of_id(self, label: np.ndarray, event: np.ndarray) -> np.ndarray:
         """Return the contexts of the ids of rows of these session labels and events."""
         return label * self.events + event
+
+    def of_number(self, event: np.ndarray, move: np.ndarray) -> np.ndarray:
+        """Return the contexts of the numbers of rows of these events, whose prices `move` so."""
+        return event * self.moves + move
 
     def of_label(self, label: np.ndarray, pending: np.ndarray, event: np.ndarray) -> np.ndarray:
         """Return the contexts of the labels of rows of these session labels and events.

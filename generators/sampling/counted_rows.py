@@ -30,6 +30,8 @@ class CountedRows(NamedTuple):
     attributes: np.ndarray  # (n, S) of the rows' users
     item: np.ndarray  # its code, 0 = none
     last_item: np.ndarray  # code of the last item before the row, 0 = none
+    last_move: np.ndarray  # whether its price is reduced, see `Codec.price_moves`
+    move: np.ndarray  # likewise, of the row's item
     fresh_item: np.ndarray  # code of the item, 0 = none, or one that the user has had before
     ids: dict[str, np.ndarray]  # how an id relates to earlier ones, -1 = the row is not asked
     labels: dict[str, np.ndarray]  # of rows, -1 = the row is not asked
@@ -72,6 +74,8 @@ def rows_of_log(codec: Codec, steps: EncodedSequences) -> CountedRows:
         attributes[owner],
         steps.items.numpy()[rows],
         features[rows, layout.LAST_ITEMS],
+        steps.clock[:, -1].numpy()[rows] * codec.moves_prices,
+        steps.moves.numpy()[rows],
         np.maximum(column["item"][rows], 0),
         {name: column[name][rows] for name in codec.ids},
         {name: column[name][rows] for name in codec.labels.fields},
@@ -95,14 +99,23 @@ def rows_of_sample(codec: Codec, sampled: Sampled, users: int) -> CountedRows:
     first = np.append(True, user[1:] != user[:-1])
     begins = row.is_session_start.numpy() | first
     rest = dict(zip(codec.rest_fields, row.rest.numpy().T, strict=True))
-    effects = codec.effects()
+    effects, last_item, time = (
+        codec.effects(),
+        _last_item(row.item.numpy(), first),
+        row.time.numpy(),
+    )
+    last_move = move = np.zeros_like(event)
+    if codec.moves_prices:
+        last_move, move = (codec.price_moves(k, time) for k in (last_item, row.item.numpy()))
     return CountedRows(
         np.where(first, 0, np.append(0, event[:-1] + 1)),
         event,
         dict(zip(codec.value_fields, row.values.numpy().T, strict=True)),
         attributes[user],
         row.item.numpy(),
-        _last_item(row.item.numpy(), first),
+        last_item,
+        last_move,
+        move,
         np.where(row.copy_action.numpy() == codes.FRESH, row.item.numpy(), 0),
         {name: rest[name] for name in codec.ids},
         {name: rest[name] for name in codec.labels.fields},

@@ -92,6 +92,9 @@ def sample_rows(
         levels = row[:, col.CLOCK]
         if codec.answers_offers:
             levels = np.hstack([levels, responses_at(state.users, row)])
+        if codec.moves_prices:
+            moves = codec.price_moves(state.users["item"][:, 0], row[:, col.TIME])
+            levels = np.column_stack([levels, moves])
         model.chose("clock", everyone, levels)
         recent = np.zeros((len(row), codes.N_COPY_RANKS), dtype=np.int64)
         _RowDraw(codec, model, state, rules, past, u, row, recent).draw()
@@ -305,7 +308,10 @@ class _RowDraw:
                 rules.draw["item"],
             )
         self.past.overwrite("item", self.row[:, col.ITEM])
-        self.model.chose("item", np.arange(len(self.row)), self.row[:, col.ITEM])
+        item, time = self.row[:, col.ITEM], self.row[:, col.TIME]
+        self.model.chose("item", np.arange(len(item)), item)
+        if self.codec.moves_prices:
+            self.model.chose("moves", np.arange(len(item)), self.codec.price_moves(item, time))
 
     def _order(self) -> None:
         found, can = self._open_rows("order", col.ORDER)

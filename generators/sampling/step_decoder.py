@@ -63,6 +63,8 @@ class StepDecoder:
         if net.embed_item is not None:
             self.item_traits = net.item_traits.numpy() + net.trait_offset.numpy()
             self.item_embeddings = _array(net.embed_item.weight)
+        if net.embed_moves is not None:
+            self.move_embeddings = _array(net.embed_moves.weight)
         self.norm = net.norm.weight.detach(), net.norm.bias.detach()
         self.offset, self.cycle, self.embeddings = (
             net.offset.numpy(),
@@ -160,7 +162,8 @@ class StepDecoder:
         features, context = self.features[rows], self._context(name, rows)
         given = features[:, layout.LAST_EVENT] if name == "event" else context
         attributes, item = self.user_attributes[rows], self.item[rows]
-        added = self.biases.of(name, context, given, features, attributes, item)
+        last_move = self.last_move[rows] if name == "event" else None
+        added = self.biases.of(name, context, given, features, attributes, item, last_move)
         return logits if added is None else logits + added
 
     def _context(self, name: str, rows: np.ndarray) -> np.ndarray:
@@ -179,6 +182,8 @@ class StepDecoder:
             before = self.features[rows, self.label_pending]
             pending = label_pending(self.begins[rows], label, before)
             return self.contexts.of_label(label, pending, event)
+        if name in self.codec.numbers:
+            return self.contexts.of_number(event, self.move[rows])
         return self.contexts.of_id(label, event) if name in self.codec.ids else event
 
     def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -227,9 +232,14 @@ class StepDecoder:
         elif name == "item":
             self.item = code.copy()
         if name == "clock":
+            self.last_move = code[:, -1] * self.codec.moves_prices
+            self.move = np.zeros_like(self.last_move)
             _add(self.rows, rows, code + self.clock_offset, self.clock)
         elif name == "item" and self.net.embed_item is not None:
             _add(self.rows, rows, self.item_traits[code], self.item_embeddings)
+        elif name == "moves":
+            self.move = code
+            _add(self.rows, rows, code[:, None], self.move_embeddings)
         elif name == "recent items":
             self.recent = code
         elif name in self.conditioned_on:

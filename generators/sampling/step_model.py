@@ -46,7 +46,8 @@ class StepModel(Protocol):
 
         'clock' comes after 'gap' with its levels (n, 3); 'flags' comes before 'event' with those
         that any recent item carries (n,); 'recent items' comes before 'pick' with the items
-        (n, N_COPY_RANKS) that each copy would be; 'item' has the items of all rows.
+        (n, N_COPY_RANKS) that each copy would be; 'item' has the items of all rows, and 'moves'
+        after it, where categories are reduced for days, whether their prices are (n,).
         """
         ...
 

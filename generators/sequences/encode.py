@@ -39,6 +39,7 @@ from generators.sequences.encode_columns import (
     value_codes,
 )
 from generators.sequences.offers import KnownOffers, replay_offers
+from generators.sequences.price_moves import price_moves
 from generators.sequences.user_record import (
     begin_session,
     carried_flags,
@@ -58,9 +59,8 @@ class EncodedSequences:
 
     offsets: np.ndarray  # (n_users + 1,) int64
     features: torch.Tensor  # (n_steps, F) int64: see feature_layout
-    # (n_steps, 3 or 4) int64: hour, weekday and remaining span of the row itself, and what the user
-    # does about an offer that is open then, where there are campaigns
-    clock: torch.Tensor
+    clock: torch.Tensor  # (n_steps, L) int64, of the row itself: see `Codec.row_levels`
+    moves: torch.Tensor  # (n_steps,) int64: whether its item's price is reduced, see `price_moves`
     # (n_steps, n_fields) int64 codes of the fields `names`, -1 = not asked
     target: torch.Tensor
     items: torch.Tensor  # (n_steps,) int64: the row's item, copied or fresh
@@ -283,10 +283,12 @@ def _unfold(
         known,
         flags,
     )
+    moves = price_moves(codec, rows.row, rows.starts, used, features, clock, items)
     return EncodedSequences(
         offsets,
         torch.from_numpy(features),
         torch.from_numpy(clock),
+        torch.from_numpy(moves),
         torch.from_numpy(target),
         torch.from_numpy(items),
         torch.from_numpy(known),

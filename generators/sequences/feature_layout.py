@@ -32,6 +32,7 @@ LAST_HOUR, LAST_WEEKDAY = -3, -2
 ID_COUNTS, ID_AGES = 10, 12
 # Levels of: what a user does about an open offer; the hours for which it is still open (log scale).
 OFFER_SIZES = (N_RESPONSES, 12)
+PRICE_MOVES = 4  # no item, and its price is as usual, reduced, raised
 
 
 class Counter(IntEnum):

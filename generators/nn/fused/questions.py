@@ -21,6 +21,7 @@ class Places(NamedTuple):
     labels_left: int  # column of the features
     clock: int  # the first of the embeddings of the row's time
     traits: int  # the first of the embeddings of the row's item
+    moves: int  # that of whether its price is reduced
 
 
 @njit(cache=True)
@@ -29,6 +30,7 @@ def ask(
     features,
     clock,
     items,
+    moves,
     open_,
     column,
     places,
@@ -42,7 +44,7 @@ def ask(
     """Write what n rows are asked to `code`, `weight` (K, n) and `added` (n, A), see `FieldSpec`.
 
     Args:
-        target, features, clock, items: see `PackedBatch`.
+        target, features, clock, items, moves: see `PackedBatch`.
         open_, column, traits, offset, label_weight: see `FieldPlan`.
     """
     one, n_fields = np.float32(1), target.shape[1]
@@ -79,6 +81,8 @@ def ask(
             added[i, places.clock + a] = clock[i, a] + offset[places.clock + a]
         for a in range(traits.shape[1]):
             added[i, places.traits + a] = traits[items[i], a] + offset[places.traits + a]
+        if places.moves >= 0:
+            added[i, places.moves] = moves[i] + offset[places.moves]
 
 
 @njit(cache=True)

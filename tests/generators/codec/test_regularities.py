@@ -177,6 +177,46 @@ def test_what_is_paid_with_a_coupon_is_not_the_price_of_the_day(model: str, sett
     assert (prices_of_days(views) == 1).mean() > 0.99
 
 
+@pytest.mark.parametrize(("model", "settings"), [("vae", {"epochs": 8}), ("markov", {})])
+def test_who_sees_a_sale_buys_and_pays_less(model: str, settings: dict) -> None:
+    """Each category costs half on some days: three times as many views are followed by a purchase,
+    whose discount is .5; that of others is 0.
+    """
+    log, rng = shop_log(users=400, rows=25, items=60), np.random.default_rng(3)
+    looks = log.events[log.events["event"].astype(str) == "view_item"]
+    code = looks["category"].astype(str).str[1:].astype(int)
+    sale = (looks["timestamp"].dt.dayofyear + 2 * code) % 4 == 0
+    events = looks.assign(price=looks["price"] * np.where(sale, 0.5, 1.0))
+    user, time = events["user_id"].astype(str), events["timestamp"]
+    gap = (time.shift(-1) - time).where(user == user.shift(-1))
+    chance = np.where(sale, 0.3, 0.1) * (gap < pd.Timedelta(minutes=20))
+    is_bought = rng.random(len(sale)) < chance
+    bought = events[is_bought].assign(
+        event="purchase",
+        timestamp=(time + rng.uniform(0.3, 0.7, len(sale)) * gap).dt.floor("ms")[is_bought],
+        discount=np.where(sale[is_bought], 0.5, 0.0),
+    )
+    both = pd.concat([events.astype({"event": str}), bought]).drop(columns="event_id")
+    both = sort_events(tidy(both))
+    both.insert(0, "event_id", np.arange(len(both), dtype=np.int64))
+    log = replace(log, events=both, labels=None)
+    twin = generators.fit(log, model=model, seed=1, settings=settings).sample(800, seed=2)
+
+    def figures(of: EventLog) -> list[float]:
+        rows = of.events[of.events["item_id"].notna()]
+        ratio = rows["price"] / (5.0 + rows["item_id"].str[1:].astype(float))
+        reduced, is_bought = ratio < 0.6, rows["event"].astype(str) == "purchase"
+        paid_less, follows = rows["discount"] > 0, is_bought.shift(-1, fill_value=False)
+        return [float(paid_less[is_bought & (reduced == yes)].mean()) for yes in (True, False)] + [
+            float(follows[~is_bought & reduced].mean() / follows[~is_bought & ~reduced].mean())
+        ]
+
+    (on_sale, usual, times), (made, made_usual, made_times) = figures(log), figures(twin)
+    assert on_sale == 1 and usual == 0 and times > 2.5
+    assert made > 0.9 and made_usual < 0.2
+    assert made_times > 1.8
+
+
 def test_prices_by_the_row_stay_so() -> None:
     log = habit_log(150, reduced_by_day=False)
     twin = generators.fit(log, model="markov", seed=1).sample(150, seed=2)
