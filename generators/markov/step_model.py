@@ -32,13 +32,8 @@ from generators.sequences import feature_layout as layout
 from generators.sequences.feature_layout import Counter
 
 HOURS_A_DAY = 24
-OF_BIASES = {
-    "features",
-    "attributes",
-    "event",
-    "item",
-    "last_move",
-}  # what the biases of a field read
+# what the biases of a field read
+OF_BIASES = {"features", "attributes", "event", "item", "last_move"}
 
 
 class MarkovStepModel:
