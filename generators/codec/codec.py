@@ -310,8 +310,10 @@ class Codec:
 
     def price_moves(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Return what prices of items (n,) are on the day of (n,) ms, (n,) int64: 0 = no item, the
-        usual ones, reduced, raised.
+        usual ones, reduced, raised. All are 0 where none moves.
         """
+        if not self.moves_prices:
+            return np.zeros_like(item)
         ratio = self.prices.log_ratio(self.items.category[item], time)
         return np.where(item > 0, 1 + (ratio < 0) + 2 * (ratio > 0), 0)
 

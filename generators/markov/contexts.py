@@ -42,13 +42,13 @@ from generators.codec.parts import (
 )
 from generators.markov.announced import Announced
 from generators.markov.conditions import Condition, ContextFeatures, Usual, drawn_part
-from generators.markov.price_moves import conditions_on_moves, last_move_of
 from generators.markov.tables import FRESH_PRICE, PARTS
 from generators.markov.user_levels import SIZES, VISITS, size_of, visit_of
 from generators.sequences import codes
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.feature_layout import Counter
+from generators.sequences.price_moves import last_move_of
 from generators.sequences.row_columns import N_CLOCK
 from generators.sequences.session_labels import current_session_label
 
@@ -63,6 +63,12 @@ MOST_CODES_ABOUT = 64  # of a condition that a field may be given
 TIMES = (ARRIVAL, OBSERVATION_SPAN, SESSIONS, LENGTH, LAST_ROWS, LAST_SPAN)
 FLAGS = 16  # levels of the flags that recent items carry; those of the session are not among them
 INSIDE, BEFORE = np.array([1, 2, 3, 5, 10]), np.array([1, 6])  # bounds of numbers of items
+# Whether the prices of the last item and of the row's are reduced: name, field before which it is
+# not known, part of ContextFeatures.
+MOVES = (
+    ("price of the last item moved", "", "last_move"),
+    ("price of the item moved", "item", "move"),
+)
 MOST_VALUES = 64  # of a column whose last value is part of the context
 
 Level = tuple[np.ndarray, int]  # (n,) int64 codes, and the number of codes
@@ -96,7 +102,11 @@ def conditions(codec: Codec) -> list[Condition]:
             )
             for name, table in traits.items()
         ),
-        *conditions_on_moves(codec),
+        *(
+            Condition(name, layout.PRICE_MOVES, field=field, part=part)
+            for name, field, part in MOVES
+            if codec.moves_prices
+        ),
         *(Condition(f"feature {k}", size, feature=k) for k, size in enumerate(features)),
         *(Condition(name, sizes[name], field=name) for name in fields_of_row(codec)),
     ]

@@ -24,12 +24,12 @@ from generators.markov.contexts import (
 )
 from generators.markov.item_weights import Chain
 from generators.markov.pacing import PacedGaps, Pacing
-from generators.markov.price_moves import last_move_of
 from generators.markov.tables import FRESH_PRICE, PARTS, joined
 from generators.markov.user_levels import size_of, visit_of
 from generators.sampling.biases import AddedBiases, Biases
 from generators.sequences import feature_layout as layout
 from generators.sequences.feature_layout import Counter
+from generators.sequences.price_moves import last_move_of
 
 HOURS_A_DAY = 24
 # what the biases of a field read

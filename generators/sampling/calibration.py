@@ -120,10 +120,8 @@ def _rake(
     cannot change. `weight` (n,) are those of the rows drawn, at first.
     """
     contexts = Contexts(codec) if "gap" in biases else None
-    of_items, tables = (
-        {*levels_of_last_item(codec), AFTER_MOVE},
-        _tables(codec, name, real, drawn, biases),
-    )
+    tables = _tables(codec, name, real, drawn, biases)
+    of_items = {*levels_of_last_item(codec), AFTER_MOVE} if name == "event" else set()
     few: dict[str, float | np.ndarray] = {name: FEW, ANYWHERE: FEW}
     frequent = None
     if name in biases and contexts:

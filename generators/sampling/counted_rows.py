@@ -16,6 +16,7 @@ from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.feature_layout import Counter
 from generators.sequences.levels import rows_level
+from generators.sequences.price_moves import last_move_of
 from generators.sequences.sampled import Sampled
 from generators.sequences.session_labels import current_session_label, label_pending
 from generators.sequences.spending import spent_before
@@ -74,7 +75,7 @@ def rows_of_log(codec: Codec, steps: EncodedSequences) -> CountedRows:
         attributes[owner],
         steps.items.numpy()[rows],
         features[rows, layout.LAST_ITEMS],
-        steps.clock[:, -1].numpy()[rows] * codec.moves_prices,
+        last_move_of(codec, steps.clock.numpy())[rows],
         steps.moves.numpy()[rows],
         np.maximum(column["item"][rows], 0),
         {name: column[name][rows] for name in codec.ids},
@@ -99,14 +100,8 @@ def rows_of_sample(codec: Codec, sampled: Sampled, users: int) -> CountedRows:
     first = np.append(True, user[1:] != user[:-1])
     begins = row.is_session_start.numpy() | first
     rest = dict(zip(codec.rest_fields, row.rest.numpy().T, strict=True))
-    effects, last_item, time = (
-        codec.effects(),
-        _last_item(row.item.numpy(), first),
-        row.time.numpy(),
-    )
-    last_move = move = np.zeros_like(event)
-    if codec.moves_prices:
-        last_move, move = (codec.price_moves(k, time) for k in (last_item, row.item.numpy()))
+    effects, time = codec.effects(), row.time.numpy()
+    last_item = _last_item(row.item.numpy(), first)
     return CountedRows(
         np.where(first, 0, np.append(0, event[:-1] + 1)),
         event,
@@ -114,8 +109,8 @@ def rows_of_sample(codec: Codec, sampled: Sampled, users: int) -> CountedRows:
         attributes[user],
         row.item.numpy(),
         last_item,
-        last_move,
-        move,
+        codec.price_moves(last_item, time),
+        codec.price_moves(row.item.numpy(), time),
         np.where(row.copy_action.numpy() == codes.FRESH, row.item.numpy(), 0),
         {name: rest[name] for name in codec.ids},
         {name: rest[name] for name in codec.labels.fields},

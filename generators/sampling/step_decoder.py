@@ -36,6 +36,7 @@ from generators.sampling.contexts import Contexts
 from generators.sampling.step_model import draw
 from generators.sequences import feature_layout as layout
 from generators.sequences.feature_layout import Counter
+from generators.sequences.price_moves import last_move_of
 from generators.sequences.session_labels import label_pending
 
 
@@ -232,7 +233,7 @@ class StepDecoder:
         elif name == "item":
             self.item = code.copy()
         if name == "clock":
-            self.last_move = code[:, -1] * self.codec.moves_prices
+            self.last_move = last_move_of(self.codec, code)
             self.move = np.zeros_like(self.last_move)
             _add(self.rows, rows, code + self.clock_offset, self.clock)
         elif name == "item" and self.net.embed_item is not None:

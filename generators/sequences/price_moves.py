@@ -39,3 +39,8 @@ def price_moves(
         clock[step, -1] = codec.price_moves(features[step, layout.LAST_ITEMS], time)
         moves[step] = codec.price_moves(items[step], time)
     return moves
+
+
+def last_move_of(codec: Codec, clock: np.ndarray) -> np.ndarray:
+    """Return the last of `clock` (n, levels), see `Codec.row_levels`; 0 where no price moves."""
+    return clock[:, -1] if codec.moves_prices else np.zeros_like(clock[:, 0])
