@@ -266,7 +266,11 @@ class AffinityTensors:
         return group.masked_fill(group == features[:, self.excluded, None], 0)
 
     def added(
-        self, logits: torch.Tensor, features: torch.Tensor, user_attributes: torch.Tensor
+        self,
+        logits: torch.Tensor,
+        features: torch.Tensor,
+        user_attributes: torch.Tensor,
+        codes: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return logits (n, codes) with the affinities added.
 
@@ -274,12 +278,14 @@ class AffinityTensors:
             logits: (n, codes + K), the weight of each place last.
             features: (n, F).
             user_attributes: (n, S) codes.
+            codes: (m,) those that the logits are of; None = all.
         """
-        size, group = len(self.group), self.groups_found(features, user_attributes)
+        of = self.group if codes is None else self.group.index_select(0, codes)
+        size, group = len(of), self.groups_found(features, user_attributes)
         gain = logits.new_zeros((len(logits), self.n_groups)).scatter_add(
             1, group, logits[:, size:] * (group > 0)
         )
-        return logits[:, :size] + gain.index_select(1, self.group)
+        return logits[:, :size] + gain.index_select(1, of)
 
 
 @njit(cache=True)

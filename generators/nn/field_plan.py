@@ -15,6 +15,7 @@ from generators.nn.batches import PackedBatch
 from generators.nn.fused.call import run
 from generators.nn.fused.questions import Places, ask
 from generators.nn.network import RowNet, key_of, open_fields
+from generators.nn.sampled_codes import CodeSampler
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences
 
@@ -39,6 +40,7 @@ class FieldPlan:
     start: np.ndarray  # (n_categories + 1,): where the items of each category begin
     label_weight: float  # of what is drawn given a session label, see `label_weight_of`
     large: dict[str, int]  # columns of the fields of `RowNet.large_chosen`
+    samplers: dict[str, CodeSampler]  # of the fields of `RowNet.sampled_fields`
 
     @classmethod
     def of(cls, net: RowNet, codec: Codec, steps: EncodedSequences) -> FieldPlan:
@@ -89,6 +91,7 @@ class FieldPlan:
             codec.items.start,
             label_weight_of(steps),
             {name: columns[name] for name in large},
+            {name: _sampler_of(name, net, steps) for name in net.sampled_fields()},
         )
 
     def rows_chosen(self, added: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -142,6 +145,12 @@ def _places(net: RowNet, names: tuple[str, ...], columns: dict[str, int]) -> Pla
         traits=columns["traits"],
         moves=columns.get("moves", -1),
     )
+
+
+def _sampler_of(name: str, net: RowNet, steps: EncodedSequences) -> CodeSampler:
+    """Return what draws codes of the field `name` as often as the log has them."""
+    code = steps.target[:, steps.names.index(name)].numpy()
+    return CodeSampler(np.bincount(code[code >= 0], minlength=net.sizes[name]))
 
 
 def label_weight_of(steps: EncodedSequences) -> float:

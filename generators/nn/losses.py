@@ -18,10 +18,21 @@ from generators.nn.fused.losses import cross_entropy, item_loss
 from generators.nn.network import RowNet
 
 
-def open_loss(net: RowNet, batch: PackedBatch, z: torch.Tensor, plan: FieldPlan) -> torch.Tensor:
+def open_loss(
+    net: RowNet,
+    batch: PackedBatch,
+    z: torch.Tensor,
+    plan: FieldPlan,
+    rng: np.random.Generator | None = None,
+) -> torch.Tensor:
     """Return the summed negative log likelihood of all rows of a batch, () in nats.
 
-    Users' attributes have a training of their own. `z` (B, Z) are the latents.
+    Users' attributes have a training of their own.
+
+    Args:
+        z: (B, Z) latents.
+        rng: draws codes of the fields of very many (see `sampled_codes`), of which the loss is an
+            estimate then; None = all codes are compared.
     """
     condition = net.condition(z, batch.user_attributes).index_select(0, batch.owner)
     states = net.packed_states(batch.seen, condition, batch.starts)
@@ -42,6 +53,10 @@ def open_loss(net: RowNet, batch: PackedBatch, z: torch.Tensor, plan: FieldPlan)
         if plan.names[k] == "item":
             copies = known.index_select(0, rows)
             loss = _item_loss(net, mine, codes, about, owner, copies, plan.start, of_rows)
+        elif rng is not None and plan.names[k] in plan.samplers:
+            drawn = plan.samplers[plan.names[k]].draw(codes, rng)
+            logits = net.logits(plan.names[k], mine, about, owner, drawn.codes)
+            loss = cross_entropy(logits, drawn.place, of_rows, drawn.others)
         else:
             loss = cross_entropy(net.logits(plan.names[k], mine, about, owner), codes, of_rows)
         total = total + loss

@@ -27,10 +27,12 @@ from generators.nn.affinity import (
     recent_item_affinity,
 )
 from generators.nn.encoder import UserEncoder
+from generators.nn.sampled_codes import DRAWS
 from generators.sequences import feature_layout as layout
 
 EMBEDDING_SD = 0.05  # of the weights of embeddings before training
 MOST_FUSED_CODES = 128  # of a field whose loss is computed row by row
+MOST_COMPARED = 2 * DRAWS  # codes of a field, all of which a row is compared with in training
 AFFINITY_START = 0.3  # weight of an affinity before training
 HOURS_A_DAY = 24
 RECENT_COLUMNS = slice(layout.LAST_ITEMS, layout.LAST_ITEMS + RECENT)
@@ -172,9 +174,9 @@ class RowNet(UserEncoder):
                 head.bias[: len(share)] = start  # type: ignore[operator, union-attr, index]
 
     def row_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters that the loss of rows depends on, without `sparse_weights`."""
+        """Return the parameters that the loss of rows depends on, without sparse gradients."""
         others = [p for part in self.attribute_modules() for p in part.parameters()]
-        ids = set(map(id, [*others, *self.sparse_weights()]))
+        ids = set(map(id, [*others, *self.sparse_weights(), *self.sparse_heads()]))
         return [p for p in self.parameters() if id(p) not in ids]
 
     # --- a user -----------------------------------------------------------------------------------
@@ -246,7 +248,12 @@ class RowNet(UserEncoder):
         return outputs
 
     def logits(
-        self, name: str, u: torch.Tensor, features: torch.Tensor, attributes: torch.Tensor
+        self,
+        name: str,
+        u: torch.Tensor,
+        features: torch.Tensor,
+        attributes: torch.Tensor,
+        codes: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the logits (n, codes) of a field that `by_matrix_product` names.
 
@@ -254,16 +261,30 @@ class RowNet(UserEncoder):
             u: (n, D) states of the field.
             features: (n, F).
             attributes: (n, S) codes of the users.
+            codes: (m,) of which, of one of `sampled_fields`; None = of all.
         """
-        outputs = self.head(name, u)
+        if codes is None:
+            outputs = self.head(name, u)
+        else:
+            head: Any = self.heads[key_of(name)]
+            extra = torch.arange(self.sizes[name], len(head.bias))
+            rows = torch.cat([codes, extra])
+            weight = functional.embedding(rows, head.weight, sparse=True)
+            outputs = functional.linear(torch.relu(u), weight, head.bias.index_select(0, rows))
         if name in self.affinities:
-            return AffinityTensors(self.affinities[name]).added(outputs, features, attributes)
+            affinity = AffinityTensors(self.affinities[name])
+            return affinity.added(outputs, features, attributes, codes)
         return outputs
 
     def by_matrix_product(self, name: str) -> bool:
         """Does a field have so many codes that its loss is a matrix product over the rows?"""
         own = name not in ("gap", COPY_ACTION) and self.sizes[name] > MOST_FUSED_CODES
         return name == "item" or own
+
+    def sampled_fields(self) -> list[str]:
+        """Return the fields of so many codes that some stand for all, see `sampled_codes`."""
+        large = [n for n in self.sizes if n != "item" and self.by_matrix_product(n)]
+        return [n for n in large if self.sizes[n] > MOST_COMPARED]
 
     def fused_heads(self) -> tuple[torch.Tensor, torch.Tensor, dict[str, slice]]:
         """Return the heads of all other fields: weights (outputs, D), biases (outputs,), places."""
@@ -320,6 +341,10 @@ class RowNet(UserEncoder):
         """See UserEncoder.sparse_weights."""
         chosen = [self.chosen[key_of(name)].weight for name in self.large_chosen]
         return [*super().sparse_weights(), *chosen]  # type: ignore[list-item]
+
+    def sparse_heads(self) -> list[torch.Tensor]:
+        """Return the weights of the heads of `sampled_fields`: updates use some of their rows."""
+        return [self.heads[key_of(n)].weight for n in self.sampled_fields()]  # type: ignore[misc]
 
     def clock_embedding(self, levels: torch.Tensor) -> torch.Tensor:
         """Return (..., D): what the time of the row itself adds, of levels (..., 3)."""

@@ -27,6 +27,7 @@ class Adam:
         parameters: the smaller ones become views of one tensor.
         tables: embeddings (size, D) with sparse gradients. Their learning rate is TABLE_RATE times
             that of the parameters, as each row has a gradient in few of the updates.
+        heads: (size, D) with sparse gradients, whose learning rate is that of the parameters.
         betas: decay of the moments.
     """
 
@@ -34,6 +35,7 @@ class Adam:
         self,
         parameters: Sequence[torch.nn.Parameter],
         tables: Sequence[torch.Tensor] = (),
+        heads: Sequence[torch.Tensor] = (),
         *,
         betas: tuple[float, float] = BETAS,
     ) -> None:
@@ -44,7 +46,11 @@ class Adam:
         ]
         self.values = torch.cat([p.detach().flatten() for p in self.parameters])
         self.moments = torch.zeros_like(self.values), torch.zeros_like(self.values)
-        self.tables = [(p, torch.zeros_like(p), torch.zeros_like(p)) for p in tables]
+        self.tables = [
+            (times, p, torch.zeros_like(p), torch.zeros_like(p))
+            for times, some in ((TABLE_RATE, tables), (1.0, heads))
+            for p in some
+        ]
         self.zeros = [torch.zeros(p.numel()) for p in self.parameters]
         sizes = [p.numel() for p in self.parameters]
         for p, part in zip(self.parameters, self.values.split(sizes), strict=True):
@@ -59,7 +65,7 @@ class Adam:
             ]
         )
         others = [torch.zeros_like(p) if p.grad is None else p.grad for p, *_ in self.large]
-        of_tables = [p.grad._values() for p, *_ in self.tables if p.grad is not None]
+        of_tables = [p.grad._values() for _, p, *_ in self.tables if p.grad is not None]
         norm = torch.linalg.vector_norm(
             torch.stack([torch.linalg.vector_norm(g) for g in (grad, *others, *of_tables)])
         )
@@ -70,9 +76,9 @@ class Adam:
         for (p, *moments), own in zip(self.large, others, strict=True):
             adam(p, moments, own, how)
             p.grad = None
-        for table, *moments in self.tables:
+        for times, table, *moments in self.tables:
             if table.grad is not None:
-                adam_rows(table, moments, table.grad, how._replace(rate=TABLE_RATE * rate))
+                adam_rows(table, moments, table.grad, how._replace(rate=times * rate))
             table.grad = None
         for p in self.parameters:
             p.grad = None

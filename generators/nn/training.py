@@ -48,7 +48,7 @@ def train(
     fields = FieldPlan.of(net, codec, steps)
     epochs = epochs_of(plan, len(steps.features))
     unseen = shares_hidden(plan, epochs)
-    optimizer = Adam(net.row_parameters(), net.sparse_weights())
+    optimizer = Adam(net.row_parameters(), net.sparse_weights(), net.sparse_heads())
     schedule = [list(batches(steps, plan, rng)) for _ in range(epochs)]
     updates = [(epoch, users) for epoch, part in enumerate(schedule) for users in part]
     sums = np.zeros((len(schedule), 2))  # loss and steps of each epoch
@@ -59,7 +59,7 @@ def train(
         n = len(batch.owner)
         noise = torch.randn((len(users), net.latent), generator=generator)
         z, cost = latents_of(net, batch, plan, noise)
-        rows = open_loss(net, batch, z, fields)
+        rows = open_loss(net, batch, z, fields, rng)
         # the latent costs nothing at first, and in full after a third of the updates
         loss = rows + cost * min(1.0, 3 * done / len(updates))
         (loss / n).backward()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numba import njit
 
-from generators.nn.fused.call import fast_part, run
+from generators.nn.fused.call import add, fast_part, run
 from generators.nn.fused.exponential import exponential
 
 MOST_PAIRS = 4096  # of a row and an item, for which a matrix product is not worth its call
@@ -18,37 +18,54 @@ MOST_PAIRS = 4096  # of a row and an item, for which a matrix product is not wor
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, logits: torch.Tensor, code: torch.Tensor, weight: torch.Tensor
+        ctx: Any,
+        logits: torch.Tensor,
+        code: torch.Tensor,
+        weight: torch.Tensor,
+        others: torch.Tensor,
     ) -> torch.Tensor:
         slope = torch.empty(logits.shape)
-        loss = run(_cross_entropy, logits, code, weight, slope)
+        loss = run(_cross_entropy, logits, code, weight, others, slope)
         ctx.slope = slope
         return logits.new_tensor(loss)
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
         slope, ctx.slope = ctx.slope, None  # changed in place: gone back through once
-        return slope.mul_(grads[0]), None, None
+        return slope.mul_(grads[0]), None, None, None
 
 
-def cross_entropy(logits: torch.Tensor, code: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def cross_entropy(
+    logits: torch.Tensor,
+    code: torch.Tensor,
+    weight: torch.Tensor,
+    others: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Return the weighted sum () of the negative log likelihoods of codes (n,), in nats.
 
     Args:
         logits: (n, size).
         code: (n,) int64.
         weight: (n,) float.
+        others: (size,) float, added to the logits of the codes that a row has not chosen.
     """
-    out: torch.Tensor = _CrossEntropy.apply(logits, code, weight)
+    if others is None:
+        others = logits.new_zeros(0)
+    out: torch.Tensor = _CrossEntropy.apply(logits, code, weight, others)
     return out
 
 
 @njit(cache=True, fastmath=True)
-def _cross_entropy(logits, code, weight, slope):
+def _cross_entropy(logits, code, weight, others, slope):
     loss = 0.0
     slope[:] = logits
     for i in range(len(logits)):
-        loss += softmax_slope(slope[i], code[i], weight[i])
+        mine = slope[i]
+        if len(others):
+            chosen = mine[code[i]]
+            add(mine, others)
+            mine[code[i]] = chosen
+        loss += softmax_slope(mine, code[i], weight[i])
     return loss
 
 

@@ -179,6 +179,19 @@ def test_a_weighted_cross_entropy() -> None:
     )
 
 
+def test_a_cross_entropy_in_which_some_codes_stand_for_others() -> None:
+    code, weight = torch.tensor([0, 2, 1, 2]), torch.tensor([1.0, 3.0, 0.5, 0.0])
+    others = torch.tensor([0.7, -1e9, 2.0])
+    chosen = F.one_hot(code, 3).bool()
+    assert_alike(
+        lambda logits: cross_entropy(logits, code, weight, others),
+        lambda logits: (
+            F.cross_entropy(logits + others.masked_fill(chosen, 0), code, reduction="none") * weight
+        ).sum(),
+        drawn(4, 3),
+    )
+
+
 @pytest.mark.parametrize("most_pairs", [0, 4, 100])
 def test_the_loss_of_items_within_their_categories(
     most_pairs: int, monkeypatch: pytest.MonkeyPatch
@@ -214,17 +227,22 @@ def test_steps_are_those_of_adam_with_clipped_gradients(
     monkeypatch.setattr(optimizer, "LARGE", large)
     ours, theirs = ([torch.nn.Parameter(drawn(6, 3)), torch.nn.Parameter(drawn(5))] for _ in "ab")
     table, plain = torch.nn.Parameter(drawn(4, 2)), torch.nn.Parameter(drawn(4, 2))
-    adam = Adam(ours, [table])
-    groups = [{"params": theirs, "lr": 0.1}, {"params": [plain], "lr": 0.1 * TABLE_RATE}]
+    head, plain_head = torch.nn.Parameter(drawn(3, 2)), torch.nn.Parameter(drawn(3, 2))
+    adam = Adam(ours, [table], [head])
+    groups = [
+        {"params": [*theirs, plain_head], "lr": 0.1},
+        {"params": [plain], "lr": 0.1 * TABLE_RATE},
+    ]
     expected = torch.optim.Adam(groups, betas=(0.9, 0.98))
     for step in range(1, 4):
-        for mine, other in zip([*ours, table], [*theirs, plain], strict=True):
+        for mine, other in zip([*ours, table, head], [*theirs, plain, plain_head], strict=True):
             other.grad = drawn(*other.shape, seed=step).detach() * step
-            mine.grad = other.grad.to_sparse(1) if mine is table else other.grad.clone()
-        torch.nn.utils.clip_grad_norm_([*theirs, plain], 1.0)
+            sparse = mine is table or mine is head
+            mine.grad = other.grad.to_sparse(1) if sparse else other.grad.clone()
+        torch.nn.utils.clip_grad_norm_([*theirs, plain, plain_head], 1.0)
         adam.step(0.1)
         expected.step()
-    for mine, other in zip([*ours, table], [*theirs, plain], strict=True):
+    for mine, other in zip([*ours, table, head], [*theirs, plain, plain_head], strict=True):
         torch.testing.assert_close(mine, other)
         assert mine.grad is None
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from generators.models.vae import Vae
-from generators.nn import network
+from generators.nn import network, sampled_codes
 from generators.nn.batches import hidden, make_batch, pack
 from generators.nn.field_plan import FieldPlan
 from generators.nn.losses import open_loss
@@ -91,6 +91,35 @@ def test_the_loss_of_users_is_the_sum_of_theirs(
         return float(open_loss(net, pack(steps, users, WINDOW), z, plan))
 
     assert loss(users) == pytest.approx(sum(loss(users[[k]]) for k in range(len(users))), rel=1e-5)
+
+
+@pytest.mark.parametrize("draws", [32, 4_000])
+def test_codes_that_are_drawn_stand_for_all(draws: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few draws are right on average, and many each time: loss, and where it leads."""
+    for name, value in (("MOST_FUSED_CODES", 6), ("MOST_COMPARED", 6)):
+        monkeypatch.setattr(network, name, value)
+    monkeypatch.setattr(sampled_codes, "DRAWS", draws)
+    net, steps, plan, users = untrained()
+    assert plan.samplers
+    for name in plan.samplers:  # codes differ in how likely they are
+        head = net.heads[network.key_of(name)]
+        torch.nn.init.normal_(head.bias, generator=torch.Generator().manual_seed(5))
+    batch, z, rng = pack(steps, users, WINDOW), torch.zeros((len(users), 4)), np.random.default_rng
+
+    def found(rng: np.random.Generator | None) -> tuple[float, torch.Tensor]:
+        loss = open_loss(net, batch, z, plan, rng)
+        heads = net.sparse_heads()
+        slopes = torch.autograd.grad(loss, heads)
+        return float(loss.detach()), torch.cat([s.to_dense().flatten() for s in slopes])
+
+    loss, slope = found(None)
+    times = 60 if draws == 32 else 2
+    each = [found(rng(k)) for k in range(times)]
+    # the mean of logarithms is below the logarithm of the mean: few draws make it a bit less
+    near = 0.01 if draws == 32 else 2e-3
+    assert np.mean([other for other, _ in each]) == pytest.approx(loss, rel=near)
+    mean = torch.stack([other for _, other in each]).mean(0)
+    assert float((mean - slope).norm() / slope.norm()) < 15 * near
 
 
 def test_each_step_of_a_user_is_in_one_window(
