@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from inspect import signature
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -56,10 +55,10 @@ from generators.validation import Record, array, no_others, weights_of
 
 PRIOR_USERS = 8192  # latents from which the marginals of users' attributes are calibrated
 # CPU seconds on the reference machine, from the benchmark's cells and private fits of `vae`
-# (docs/studies/first-hour-2026-11-29.md, generator-cost-2026-11-29.md): of any fit, of a row before
-# and after training, and of a row in an epoch.
+# (docs/studies/first-hour-2026-11-29.md, generator-cost-2026-11-29.md): of any fit, and of a row
+# before and after training.
 OPEN_START_S, PRIVATE_START_S = 3.0, 4.0
-ONCE_S, ROW_S = 5.0e-5, 3.0e-5
+ONCE_S = 5.0e-5
 
 
 class NeuralGenerator(SequenceGenerator):
@@ -87,6 +86,7 @@ class NeuralGenerator(SequenceGenerator):
     latent: int = 0  # numbers of a user's latent; 0 = none
     # what the training is called in the ledger; it also names the streams of its noise
     budget_entry: ClassVar[str]
+    open_pace: ClassVar[float] = 2.2e-5  # CPU seconds of a row in an epoch
     # CPU seconds that DP-SGD takes for a user in a batch, and for each row of that user; None where
     # they have not been measured
     private_pace: ClassVar[tuple[float, float] | None] = None
@@ -96,7 +96,7 @@ class NeuralGenerator(SequenceGenerator):
         self,
         *,
         width: Annotated[int, Range(1, 8192)] = 96,
-        layers: Annotated[int, Range(1, 64)] = 2,
+        layers: Annotated[int, Range(1, 64)] = 1,
         epochs: Annotated[int, Range(0, 1_000_000)] = 0,
         rows: Annotated[int, Range(1, 10**9)] = 850_000,
         rate: Annotated[float, Range(1e-9, 1)] = 6e-3,
@@ -135,12 +135,12 @@ class NeuralGenerator(SequenceGenerator):
 
     def expected_seconds(self, log: EventLog, *, private: bool) -> float | None:
         """See Generator.expected_seconds; known for the default width and layers only."""
-        defaults = signature(NeuralGenerator.__init__).parameters
-        if any(getattr(self, name) != defaults[name].default for name in ("width", "layers")):
+        usual = type(self)()
+        if (self.width, self.layers) != (usual.width, usual.layers):
             return None
         if not private:
             epochs = epochs_of(self.plan, len(log))
-            return OPEN_START_S + len(log) * (ONCE_S + ROW_S * epochs)
+            return OPEN_START_S + len(log) * (ONCE_S + self.open_pace * epochs)
         if self.private_pace is None:
             return None
         users = log.events["user_id"].value_counts()

@@ -28,6 +28,7 @@ class Transformer(NeuralGenerator):
     """
 
     budget_entry = "transformer"
+    open_pace = 3.0e-5
     # accepted and ignored by earlier versions, so saved models hold them
     retired_settings = frozenset({"latent", "components", "free_bits"})
 
@@ -35,10 +36,11 @@ class Transformer(NeuralGenerator):
         self,
         *,
         heads: Annotated[int, Range(1, 1024)] = 4,
+        layers: Annotated[int, Range(1, 64)] = 2,
         rate: Annotated[float, Range(1e-9, 1)] = 2e-3,
         **network: Any,
     ) -> None:
-        super().__init__(rate=rate, **network)
+        super().__init__(layers=layers, rate=rate, **network)
         if self.width % (2 * heads):
             raise InputError(
                 f"width is {self.width} and heads is {heads}; width must be a multiple of 2 * "
