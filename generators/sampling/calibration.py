@@ -42,7 +42,7 @@ from generators.sampling.biases import (
 from generators.sampling.conditions import with_labelled_sessions
 from generators.sampling.contexts import Contexts
 from generators.sampling.counted_rows import CountedRows, rows_of_log, rows_of_sample
-from generators.sampling.habits import given, habits_of_fields, tilt
+from generators.sampling.habits import Means, given, habits_of_fields, tilt
 from generators.sampling.price_levels import price_level
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.sampled import Sampled
@@ -71,6 +71,10 @@ def calibrate_fields(codec: Codec, steps: EncodedSequences, draw: Draw, *, netwo
     shapes = shapes_of_biases(codec, network=network)
     biases = {n: np.zeros(shape, dtype=np.float32) for n, shape in shapes.items()}
     biases["event"] += _of_once(codec, steps)
+    means = {
+        name: [Means.of(habit, name, real, codec.events.size) for habit in of_field]
+        for name, of_field in habits.items()
+    }
     users = max(MOST_ROWS * len(steps) // max(len(steps.features), 1), 1)
     users, labelled = min(users, MOST_TIMES * len(steps)), 0
     if network and codec.session_labels:
@@ -84,7 +88,9 @@ def calibrate_fields(codec: Codec, steps: EncodedSequences, draw: Draw, *, netwo
         for name in (*codec.fields(), ITEM_PRICE):
             weight, followed = np.ones(len(drawn.event)), habits.get(name)
             if followed:
-                weight = tilt(followed, name, (real, drawn), biases, times=times, rounds=RAKINGS)
+                weight = tilt(
+                    followed, name, means[name], drawn, biases, times=times, rounds=RAKINGS
+                )
             _rake(codec, name, real, drawn, biases, times, weight)
     return biases
 

@@ -8,12 +8,11 @@ be of another type, and all functions compiled again, where only one user is lef
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit
 
 from eventlog._runtime.compiled import inner, inner_with_arrays
+from generators.nn.fused.exponential import exponential
 from generators.sequences import codes
 from generators.sequences import feature_layout as layout
 from generators.sequences import row_columns as col
@@ -34,33 +33,37 @@ from generators.sequences.user_record import (
     theme_of,
 )
 
+LEAST = -100.0  # of a logit, counted from the highest
+
 
 @njit(cache=True)
-def drawn(logits, can, u):
+def drawn(logits, can, u, weight):
     """Draw a code from softmax(logits) over what `can` (size,) allows, by a uniform number `u`.
 
     Returns 0 where nothing is possible. Where no allowed code has any weight, all of them have the
-    same.
+    same. Writes to `weight` (size,) float32.
     """
-    size = len(logits)
-    highest, open_ = -np.inf, 0
+    size, highest, open_ = len(logits), -np.inf, 0
     for k in range(size):
-        if can[k]:
-            open_ += 1
-            if logits[k] > highest:
-                highest = logits[k]
+        open_ += can[k]
+        if can[k] and logits[k] > highest:
+            highest = logits[k]
     if open_ == 0:
         return 0
-    weight, total = np.empty(size), 0.0
+    if highest == -np.inf:
+        for k in range(size):
+            weight[k] = can[k]
+    else:
+        for k in range(size):  # without branches the compiler uses vectors
+            share = exponential(np.float32(max(logits[k] - highest, LEAST)))
+            weight[k] = share if can[k] & (logits[k] > -np.inf) else np.float32(0)
+    total = 0.0
     for k in range(size):
-        if can[k]:
-            if highest == -np.inf:
-                total += 1.0
-            elif logits[k] > -np.inf:
-                total += math.exp(logits[k] - highest)
-        weight[k] = total
+        total += weight[k]
+    wanted, sum_so_far = u * total, 0.0
     for k in range(size):
-        if weight[k] > u * total:
+        sum_so_far += weight[k]
+        if sum_so_far > wanted:
             return k
     return size - 1  # never: u < 1
 
@@ -68,8 +71,9 @@ def drawn(logits, can, u):
 @njit(cache=True)
 def draw_codes(logits, can, rows, u, draw, row, column):
     """Draw codes from `logits` (m, size) over `can` into a column, by the numbers u[:, draw]."""
+    weight = np.empty(logits.shape[1], dtype=np.float32)
     for k in range(len(rows)):
-        row[rows[k], column] = drawn(logits[k], can[k], u[rows[k], draw])
+        row[rows[k], column] = drawn(logits[k], can[k], u[rows[k], draw], weight)
 
 
 @inner

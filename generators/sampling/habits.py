@@ -207,10 +207,24 @@ def added(
     return out
 
 
+class Means(NamedTuple):
+    """What the rows of a log have of a habit, by event and level (P pairs of both)."""
+
+    rows: np.ndarray  # (P,)
+    mean: np.ndarray  # (P,) of the habit's values
+
+    @classmethod
+    def of(cls, habit: Habit, field: str, rows: CountedRows, events: int) -> Means:
+        """Return those of a field's `habit`, of a log with so many codes of events."""
+        at, value, _ = _counted(habit, field, rows)
+        return cls(*_moments(at, value, np.ones(len(at)), events * habit.levels)[:2])
+
+
 def tilt(
     habits: list[Habit],
     field: str,
-    rows: tuple[CountedRows, CountedRows],
+    wanted: list[Means],
+    drawn: CountedRows,
     tables: dict[str, np.ndarray],
     *,
     times: float,
@@ -224,25 +238,20 @@ def tilt(
     Args:
         habits: of the field.
         field: its name.
-        rows: of the log, and of a sample.
+        wanted: of each habit, the log's.
+        drawn: the rows of a sample.
         tables: see `added`.
         times: of what rows that were all alike would need.
         rounds: on each of the tables; between them rows are weighted by what was changed.
     """
-    weight = np.ones(len(rows[1].event))
-    counted = [
-        (habit, _counted(habit, field, rows[0]), _counted(habit, field, rows[1]))
-        for habit in habits
-    ]
+    weight = np.ones(len(drawn.event))
+    counted = [_counted(habit, field, drawn) for habit in habits]
     for _ in range(rounds):
-        for habit, (at, value, _), (their_at, their_value, which) in counted:
+        for habit, log, (their_at, their_value, which) in zip(habits, wanted, counted, strict=True):
             table, before = tables[habit.key], weight[which]
-            contexts = 1 + max(at.max(initial=0), their_at.max(initial=0)) // habit.levels
-            shape = contexts, habit.levels
-            n, mean, _ = _moments(at, value, np.ones(len(at)), contexts * habit.levels)
-            few, theirs, spread = _moments(their_at, their_value, before, contexts * habit.levels)
-            few = np.minimum(n, few)
-            slope = (few * (mean - theirs)).reshape(shape).sum(0) - habit.prior * table[:, 0]
+            few, theirs, spread = _moments(their_at, their_value, before, len(log.rows))
+            few, shape = np.minimum(log.rows, few), (-1, habit.levels)
+            slope = (few * (log.mean - theirs)).reshape(shape).sum(0) - habit.prior * table[:, 0]
             step = slope / ((few * spread).reshape(shape).sum(0) + habit.prior)
             step = table[:, 0] + times * step.clip(-MOST_STEP, MOST_STEP)
             step = step.clip(-MOST_TILT, MOST_TILT) - table[:, 0]

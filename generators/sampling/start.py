@@ -49,7 +49,10 @@ def begin_users(
                 f"Of {tries:,} users that were drawn {len(found)} are of the kind asked for; "
                 f"{users:,} are wanted, ask for fewer."
             )
-        tries = min(int(users * tries / max(len(found), 0.5) * 1.2) + 64, max(MOST_TRIES, users))
+        # by how often the later ones were accepted: a filter may ask nothing of the first users
+        later = tries - tries // 2
+        rate = max(int((found >= tries // 2).sum()), 0.5) / later
+        tries = min(tries + int((users - len(found)) / rate * 1.2) + 64, max(MOST_TRIES, users))
 
 
 def start_states(

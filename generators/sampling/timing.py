@@ -278,6 +278,7 @@ def draw_gaps(users, timing_params, over, logits, u, row):
     Users who are `over` (n,) end, unless they are to buy: then they always have rows left.
     """
     can = np.empty(logits.shape[1], dtype=np.bool_)
+    weight = np.empty(logits.shape[1], dtype=np.float32)
     for i in range(len(users)):
         row[i, col.GAP] = 0
         if _is_to_buy(users[i]):
@@ -287,7 +288,7 @@ def draw_gaps(users, timing_params, over, logits, u, row):
                 _fitting_sessions(users[i], timing_params, can)
             else:
                 _fitting(users[i], timing_params, can)
-            gap = drawn(logits[i], can, u[i, 0])
+            gap = drawn(logits[i], can, u[i, 0], weight)
             row[i, col.GAP] = _in_time(users[i], timing_params, can, gap)
 
 

@@ -262,9 +262,10 @@ def test_json_that_python_cannot_take_is_one_sentence(saved: dict[str, Path], te
 
 def test_a_code_without_weight_is_drawn_only_where_it_is_allowed() -> None:
     can, none = np.array([False, True, False, True]), np.full(4, -np.inf)
-    assert {int(drawn(none, can, u)) for u in (0.1, 0.6)} == {1, 3}
-    assert drawn(np.array([np.nan, 0.0, np.nan, np.nan]), can, 0.9) == 1
-    assert drawn(none, np.zeros(4, dtype=bool), 0.5) == 0
+    weight = np.empty(4, dtype=np.float32)
+    assert {int(drawn(none, can, u, weight)) for u in (0.1, 0.6)} == {1, 3}
+    assert drawn(np.array([np.nan, 0.0, np.nan, np.nan]), can, 0.9, weight) == 1
+    assert drawn(none, np.zeros(4, dtype=bool), 0.5, weight) == 0
 
 
 def test_a_favourite_that_no_item_has_reads_no_memory_beyond_the_traits(
