@@ -209,7 +209,9 @@ class NeuralGenerator(SequenceGenerator):
             accept = after_any(users, with_labelled_sessions(self.codec_, True, None))
         model = StepDecoder(self.codec_, self.net_, self._latents, biases)
         with one_thread():
-            return sample_rows(self.codec_, model, users + labelled, generator, accept=accept)
+            return sample_rows(
+                self.codec_, model, users + labelled, generator, accept=accept, with_shares=True
+            )
 
     def _learn_openly(self, steps: EncodedSequences, *, seed: int) -> None:
         """Train without a privacy budget."""

@@ -294,9 +294,19 @@ class SequenceGenerator(Generator):
         }
         return self._log(past.codec, sampled, seed, facts, past.users, before)
 
-    def _rows(self, users: int, accept: UserFilter | None, generator: torch.Generator) -> Sampled:
+    def _rows(
+        self,
+        users: int,
+        accept: UserFilter | None,
+        generator: torch.Generator,
+        *,
+        with_shares: bool = False,
+    ) -> Sampled:
+        model = self._step_model()
         with one_thread():
-            return sample_rows(self.codec_, self._step_model(), users, generator, accept=accept)
+            return sample_rows(
+                self.codec_, model, users, generator, accept=accept, with_shares=with_shares
+            )
 
     def _labelled_share(
         self, label: tuple[str, float], kinds: list[UserFilter], pilot: int, seed: int

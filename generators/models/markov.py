@@ -144,7 +144,8 @@ class Markov(SequenceGenerator):
         """Return the rows of `users` users, drawn with `biases`; `number` is that of the sample."""
         assert not labelled  # tables know what sessions with labels are like
         self.biases_ = biases
-        return self._rows(users, None, stream(seed, FIELDS_STREAM, number))
+        generator = stream(seed, FIELDS_STREAM, number)
+        return self._rows(users, None, generator, with_shares=True)
 
     def _learn_privately(
         self,

@@ -25,6 +25,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from generators.codec.codec import SESSION_LABEL, Codec
 from generators.sampling.biases import (
@@ -56,6 +57,7 @@ MOST_LABELLED_ROWS, MOST_DRAWN = 20_000, 10_000
 FEW = 5.0  # rows with a code that say nothing of a difference between a sample and the log
 FEW_LABELLED = 1.0  # likewise, of labelled sessions, which are few
 FEW_OF_CODE = 30.0  # likewise, of users who have an attribute in common: a user's rows are alike
+SHARES_SAY = 4.0  # rows of the log of which a row drawn says as much, by how likely events were
 MOST_STEP = 2.0  # that a bias changes by at a time
 BEYOND = 1.5  # times that a bias by an attribute moves further than rows all alike would need
 LEAST = 1e-9  # weight of rows
@@ -85,7 +87,8 @@ def calibrate_fields(codec: Codec, steps: EncodedSequences, draw: Draw, *, netwo
     for k in range(ROUNDS):
         drawn = rows_of_sample(codec, draw(biases, users, labelled, k), users)
         times = 1 / (1 + k / 2)
-        for name in (*codec.fields(), ITEM_PRICE):
+        _rake_events(codec, real, drawn, biases, times)
+        for name in (n for n in (*codec.fields(), ITEM_PRICE) if n != "event"):
             weight, followed = np.ones(len(drawn.event)), habits.get(name)
             if followed:
                 weight = tilt(
@@ -119,7 +122,8 @@ def _rake(
     times: float,
     weight: np.ndarray,
 ) -> None:
-    """Change the biases of a field until the rows drawn, weighted by them, are as the real ones.
+    """Change the biases of a field but the event until the rows drawn, weighted by them, are as the
+    real ones.
 
     They change `times` as much as that takes, those by attributes of users more; the real rows are
     weighted so that contexts are as frequent as among those drawn, which the biases of this field
@@ -127,8 +131,7 @@ def _rake(
     """
     contexts = Contexts(codec) if "gap" in biases else None
     tables = _tables(codec, name, real, drawn, biases)
-    of_items = {*levels_of_last_item(codec), AFTER_MOVE} if name == "event" else set()
-    few: dict[str, float | np.ndarray] = {name: FEW, ANYWHERE: FEW}
+    few: dict[str, float | np.ndarray] = {name: FEW}
     frequent = None
     if name in biases and contexts:
         few[name] = _few(codec, name, len(biases[name]))
@@ -140,11 +143,9 @@ def _rake(
         wanted[of] = _counts(row[code >= 0], code[code >= 0], known, shape)
     for _ in range(RAKINGS):
         for of, (_, (row, code)) in tables.items():
-            bias, counted, by_attribute = biases[of], code >= 0, of not in (name, ANYWHERE)
+            bias, counted, by_attribute = biases[of], code >= 0, of != name
             counts = _counts(row[counted], code[counted], weight[counted], wanted[of].shape)
-            apart = by_attribute and name == "event"  # values have no other table
-            n = contexts_given(codec, name) if apart else 0
-            step = _step(wanted[of], counts, few.get(of, FEW_OF_CODE), n)
+            step = _step(wanted[of], counts, few.get(of, FEW_OF_CODE))
             step[counts == 0] /= RAKINGS  # no weight says that it has been raised before
             # what one code gains others of the same context lose, and nothing else does
             before, at = weight[counted], row[counted]
@@ -161,8 +162,54 @@ def _rake(
             if of == name and _first_yes(codec, name):
                 bias[:, _first_yes(codec, name) :] += times * (step[:, 1:] - step[:, :1])
             else:
-                bias += times * step * (BEYOND if by_attribute and of not in of_items else 1)
+                bias += times * step * (BEYOND if by_attribute else 1)
             np.clip(bias, -MOST_BIAS, MOST_BIAS, out=bias)
+
+
+def _rake_events(
+    codec: Codec, real: CountedRows, drawn: CountedRows, biases: Biases, times: float
+) -> None:
+    """Do for events what `_rake` does, by how likely each was and not by which was drawn.
+
+    How often a sample has a rare event is chance, how likely it was is not (Rao and Blackwell:
+    Casella and Robert 1996, doi:10.1093/biomet/83.1.81).
+    """
+    contexts = Contexts(codec) if "gap" in biases else None
+    tables = _tables(codec, "event", real, drawn, biases)
+    of_items = {*levels_of_last_item(codec), AFTER_MOVE}
+    few: dict[str, float | np.ndarray] = {"event": FEW, ANYWHERE: FEW}
+    frequent = None
+    if contexts:
+        few["event"] = _few(codec, "event", len(biases["event"]))
+        frequent = _as_frequent(*tables["event"], len(biases["event"]))
+    assert drawn.event_shares is not None
+    share = drawn.event_shares.copy()
+    asked = []
+    for of, ((row, code), (drawn_row, drawn_code)) in tables.items():
+        known = None if of == "event" or frequent is None else frequent[code >= 0]
+        wanted = _counts(row[code >= 0], code[code >= 0], known, biases[of].shape)
+        which = np.flatnonzero(drawn_code >= 0)
+        at = drawn_row[which]
+        shape = len(wanted), len(share)
+        asked.append((of, wanted, which, at, csr_array((np.ones(len(at)), (at, which)), shape)))
+    for _ in range(RAKINGS):
+        for of, wanted, which, at, places in asked:
+            counts = places @ share
+            of_users = of not in ("event", ANYWHERE, *of_items)  # a user's rows are alike
+            step = _step(
+                wanted,
+                counts,
+                few.get(of, FEW_OF_CODE if of_users else FEW),
+                0 if of in ("event", ANYWHERE) else contexts_given(codec, "event"),
+                1.0 if of_users else SHARES_SAY,
+            )
+            step[counts == 0] = 0  # it cannot be drawn there
+            gain = (counts * np.exp(step)).sum(1, keepdims=True) + LEAST
+            step -= np.log(gain / (counts.sum(1, keepdims=True) + LEAST)).astype(np.float32)
+            share[which] *= np.exp(step)[at]
+            share[which] /= share[which].sum(1, keepdims=True)
+            biases[of] += times * step * (BEYOND if of_users else 1)
+            np.clip(biases[of], -MOST_BIAS, MOST_BIAS, out=biases[of])
 
 
 def _tables(
@@ -307,6 +354,7 @@ def _step(
     drawn: np.ndarray,
     few: float | np.ndarray = FEW,
     apart: int = 0,
+    say: float = 1.0,
 ) -> np.ndarray:
     """Return by how much logits (contexts, codes) are to rise, by counts of the same shape.
 
@@ -314,9 +362,10 @@ def _step(
     `few` rows of a code say nothing of it: a share alone would have rare codes rise wherever a
     sample happens to have none of them. Where contexts are `apart` in each level of something,
     level after level, what all levels have in common is not of the level, and is left as it is.
+    A row drawn says as much as `say` rows of the log.
     """
     of_wanted, of_drawn = (n.sum(1, keepdims=True) for n in (wanted, drawn))
-    rows = np.minimum(of_wanted, of_drawn)
+    rows = np.minimum(of_wanted, say * of_drawn)
     mine, theirs = wanted * rows / np.maximum(of_wanted, 1), drawn * rows / np.maximum(of_drawn, 1)
     if apart:
         common, their_common = (n.reshape(-1, apart, n.shape[1]).sum(0) for n in (mine, theirs))

@@ -8,6 +8,8 @@ be of another type, and all functions compiled again, where only one user is lef
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 
@@ -66,6 +68,25 @@ def drawn(logits, can, u, weight):
         if sum_so_far > wanted:
             return k
     return size - 1  # never: u < 1
+
+
+@njit(cache=True)
+def shares_of(logits, can):
+    """Return with which probability `draw_codes` draws each code, (m, size) float32."""
+    out = np.zeros(logits.shape, dtype=np.float32)
+    for i in range(len(logits)):
+        highest, total = -np.inf, np.float32(0)
+        for k in range(logits.shape[1]):
+            if can[i, k] and logits[i, k] > highest:
+                highest = logits[i, k]
+        for k in range(logits.shape[1]):
+            if can[i, k] and logits[i, k] > -np.inf:
+                out[i, k] = math.exp(logits[i, k] - highest)
+                total += out[i, k]
+        for k in range(logits.shape[1]):
+            if total > 0:
+                out[i, k] /= total
+    return out
 
 
 @njit(cache=True)

@@ -47,6 +47,7 @@ class CountedRows(NamedTuple):
     label_to_come: np.ndarray  # bool: is the user to have another labelled session?
     rows_left: np.ndarray  # level of the rows to come before the last session
     only_labels: np.ndarray  # bool: count the row in tables of labelled sessions only
+    event_shares: np.ndarray | None = None  # of a sample, see `Sampled`
 
 
 def rows_of_log(codec: Codec, steps: EncodedSequences) -> CountedRows:
@@ -130,6 +131,7 @@ def rows_of_sample(codec: Codec, sampled: Sampled, users: int) -> CountedRows:
         _in_last_session(user, begins),
         *_to_come(codec, user, begins, label, attributes),
         user >= users,
+        sampled.event_shares,
     )
 
 

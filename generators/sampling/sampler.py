@@ -39,8 +39,12 @@ def sample_rows(
     *,
     accept: UserFilter | None = None,
     given: Prefix | None = None,
+    with_shares: bool = False,
 ) -> Sampled:
-    """Draw whole sequences for `users` users whom `accept` accepts, or the rest of `given` ones."""
+    """Draw whole sequences for `users` users whom `accept` accepts, or the rest of `given` ones.
+
+    `with_shares` keeps how likely each event was, see `Sampled`.
+    """
     user_attributes = (
         begin_users(model, users, accept, generator)
         if given is None
@@ -51,6 +55,7 @@ def sample_rows(
     who, everyone = np.arange(users), np.arange(users)
     offers = OfferMaker.of(codec, users, given, generator)
     written: list[tuple[np.ndarray, np.ndarray]] = []
+    shares: list[np.ndarray] | None = [] if with_shares else None
     for t in range(codec.max_rows):
         # a column for each draw
         u = torch.rand((len(who), rules.draws), generator=generator, dtype=torch.float64).numpy()
@@ -97,10 +102,10 @@ def sample_rows(
             levels = np.column_stack([levels, moves])
         model.chose("clock", everyone, levels)
         recent = np.zeros((len(row), codes.N_COPY_RANKS), dtype=np.int64)
-        _RowDraw(codec, model, state, rules, past, u, row, recent).draw()
+        _RowDraw(codec, model, state, rules, past, u, row, recent, shares).draw()
         state.push(row)
         written.append((who, row) if given is None else (who[~past.mask], row[~past.mask]))
-    sampled = _collect(written, rules.effects.values, user_attributes, arrival)
+    sampled = _collect(written, rules.effects.values, user_attributes, arrival, shares)
     return sampled if offers is None else replace(sampled, offers=offers.all())
 
 
@@ -210,6 +215,7 @@ class _RowDraw:
     u: np.ndarray  # (n, draws) float64: uniform numbers
     row: np.ndarray  # (n, columns) int64: what is filled in
     recent: np.ndarray  # (n, N_COPY_RANKS) int64: the item of each rank, once the event is known
+    shares: list[np.ndarray] | None  # where how likely each event is goes, (n, E) float32 a row
 
     def draw(self) -> None:
         """Fill in the row."""
@@ -359,6 +365,8 @@ class _RowDraw:
         """Draw codes of a field among what the rows `found` can, and write them to the column."""
         if len(found):
             draw, logits = self.rules.draw[name], self.model.logits(name, found)
+            if name == "event" and self.shares is not None:
+                self.shares.append(constraints.shares_of(logits, can))
             constraints.draw_codes(logits, can, found, self.u, draw, self.row, column)
 
     def _draw_into(self, name: str, found: np.ndarray, can: np.ndarray, column: int) -> None:
@@ -374,6 +382,7 @@ def _collect(
     n_values: int,
     user_attributes: torch.Tensor,
     arrival: np.ndarray,
+    shares: list[np.ndarray] | None,
 ) -> Sampled:
     user = np.concatenate([w for w, _ in written])
     order = np.argsort(user, kind="stable")  # rows were written step by step
@@ -397,4 +406,5 @@ def _collect(
         ),
         user_attributes,
         torch.from_numpy(arrival),
+        event_shares=None if shares is None else np.concatenate(shares)[order],
     )

@@ -37,6 +37,9 @@ class Sampled:
     # (m, 5) int64, by user and time: user, the user's row before which an offer is made, ms,
     # campaign, whether it is treated
     offers: torch.Tensor = field(default_factory=lambda: torch.zeros((0, 5), dtype=torch.int64))
+    # (n_rows, events) float32: with which probability each event was drawn, where that was asked
+    # for; it is lost where samples are joined
+    event_shares: np.ndarray | None = None
 
 
 def joined(parts: list[Sampled], order: torch.Tensor | None = None) -> Sampled:

@@ -122,15 +122,23 @@ def test_a_rare_event_has_its_share_though_each_context_has_few() -> None:
         given["flags"] = flags
         given["attributes"] = np.zeros((n, len(codec.user_attributes)), dtype=np.int64)
         given["only_labels"] = nothing > 0
+        given["event_shares"] = np.zeros((n, events), dtype=np.float32)
+        given["event_shares"][:, usual] = (1 - share) / len(usual)
+        given["event_shares"][:, rare] = share
         return CountedRows(**{name: given.get(name, nothing) for name in CountedRows._fields})
 
     shapes = shapes_of_biases(codec, network=True)
     biases = {name: np.zeros(shape, dtype=np.float32) for name, shape in shapes.items()}
     real, drawn = rows(0.002), rows(0.004)
-    calibration._rake(codec, "event", real, drawn, biases, 1.0, np.ones(n))
+    calibration._rake_events(codec, real, drawn, biases, 1.0)
+    # that a sample happens to have none of it says nothing where it was as likely as in the log
+    bare, calm = rows(0.002), {k: np.zeros_like(b) for k, b in biases.items()}
+    bare = bare._replace(event=np.where(bare.event == rare, usual[0], bare.event))
+    calibration._rake_events(codec, real, bare, calm, 1.0)
+    assert np.abs(calm["event"][:, rare] + calm[ANYWHERE][:, rare]).mean() < 0.2
     context = Contexts(codec).of_event(drawn.label, drawn.begins, drawn.flags, drawn.before)
-    logit = np.tile(np.log(np.bincount(drawn.event, minlength=events) / n + 1e-9), (n, 1))
-    logit = logit + biases["event"][context] + biases[ANYWHERE]
+    assert drawn.event_shares is not None
+    logit = np.log(drawn.event_shares + 1e-9) + biases["event"][context] + biases[ANYWHERE]
     share = np.exp(logit[:, rare]) / np.exp(logit).sum(1)
     assert share.mean() == pytest.approx((real.event == rare).mean(), rel=0.35)
 

@@ -11,7 +11,7 @@ from fixtures.shop_logs import shop_log
 
 import generators
 from generators.codec.timing_params import TimingParams
-from generators.sampling.constraints import draw_codes, draw_items, drawn
+from generators.sampling.constraints import draw_codes, draw_items, drawn, shares_of
 from generators.sampling.timing import draw_gaps
 from generators.sequence_model import SequenceGenerator
 from generators.sequences import codes
@@ -82,10 +82,19 @@ def test_codes_are_drawn_by_their_shares_and_only_what_is_open() -> None:
         np.bincount(row[:, 0], minlength=4) / n, np.array([1, 0, 3, 4]) / 8, atol=0.01
     )
     assert (row[:, 1] == -1).all()
-    assert drawn(logits, np.zeros(4, dtype=np.bool_), 0.5) == 0  # nothing is open
-    assert (
-        drawn(np.array([-np.inf, -200.0], dtype=np.float32), np.ones(2, dtype=np.bool_), 0.999) == 1
-    )
+    weight = np.empty(4, dtype=np.float32)
+    assert drawn(logits, np.zeros(4, dtype=np.bool_), 0.5, weight) == 0  # nothing is open
+    rare, open_ = np.array([-np.inf, -200.0], dtype=np.float32), np.ones(2, dtype=np.bool_)
+    assert drawn(rare, open_, 0.999, weight) == 1
+
+
+def test_shares_are_those_with_which_codes_are_drawn() -> None:
+    rng = np.random.default_rng(4)
+    logits, can = rng.normal(size=(5, 6)).astype(np.float32), rng.random((5, 6)) < 0.6
+    logits[0, 1], can[1] = -np.inf, False
+    weight = np.where(can, np.exp(logits.astype(float)), 0)
+    expected = weight / np.maximum(weight.sum(1, keepdims=True), 1e-30)
+    np.testing.assert_allclose(shares_of(logits, can), expected, rtol=1e-5)
 
 
 def test_a_fresh_item_is_none_that_the_user_has_unless_there_is_no_other() -> None:
