@@ -49,7 +49,7 @@ from generators.sequences.encode import EncodedSequences
 from generators.sequences.sampled import Sampled
 from generators.structure.structure import ITEM_PRICE
 
-ROUNDS = 5  # samples
+ROUNDS = 3  # samples
 RAKINGS = 3  # of the tables of a field, on each of them
 MOST_ROWS, MOST_TIMES = 40_000, 2  # of a sample: rows, and times as many users as the log has
 # Likewise, of users who are to have labelled sessions, and among how many users they are found
