@@ -6,9 +6,10 @@ that were chosen for it, and no others. So samples are drawn, and what they have
 often gets a bias: events after each other; whether a row has a value of a column; events, values
 and levels of price by each attribute that the log gives of its users; events by what the item
 before them costs, whether that is less than usual, and how often it sells, since what is dear is
-bought less often. All tables of a field are raked on the rows of a sample (Deming and Stephan 1940,
-doi:10.1214/aoms/1177731829). Later samples say less, so that chance in the last one does not decide
-(Robbins and Monro 1951, doi:10.1214/aoms/1177729586).
+bought less often. All tables of a field are raked on the rows of a sample, and those of events on
+how likely each was in each row (Deming and Stephan 1940, doi:10.1214/aoms/1177731829). Later
+samples say less, so that chance in the last one does not decide (Robbins and Monro 1951,
+doi:10.1214/aoms/1177729586).
 
 A network knows less than tables of what a row depends on: its events are counted by what can follow
 in their context (`Contexts`) and, as each has few rows of a rare one, in all contexts together.
@@ -207,7 +208,7 @@ def _rake_events(
             gain = (counts * np.exp(step)).sum(1, keepdims=True) + LEAST
             step -= np.log(gain / (counts.sum(1, keepdims=True) + LEAST)).astype(np.float32)
             share[which] *= np.exp(step)[at]
-            share[which] /= share[which].sum(1, keepdims=True)
+            share[which] /= np.maximum(share[which].sum(1, keepdims=True), LEAST)
             biases[of] += times * step * (BEYOND if of_users else 1)
             np.clip(biases[of], -MOST_BIAS, MOST_BIAS, out=biases[of])
 

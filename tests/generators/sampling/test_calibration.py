@@ -163,7 +163,7 @@ def test_rare_codes_rise_no_more_often_than_they_fall() -> None:
 
 
 def test_chance_in_the_last_sample_does_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Biases of which the last sample is another differ by half of what samples do."""
+    """Biases of which the last sample is another differ by less than samples do."""
     log = shop_log(users=150, rows=20, seed=6)
     fitted = generators.fit(log, model="markov", seed=1)
     assert isinstance(fitted, Markov)
@@ -182,7 +182,7 @@ def test_chance_in_the_last_sample_does_not_decide(monkeypatch: pytest.MonkeyPat
 
     several = spread()
     monkeypatch.setattr(calibration, "ROUNDS", 1)
-    assert several < 0.6 * spread()
+    assert several < 0.75 * spread()
 
 
 def test_what_the_log_never_has_gets_rarer_the_more_rows_say_so() -> None:
