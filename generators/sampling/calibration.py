@@ -123,12 +123,12 @@ def _rake(
     times: float,
     weight: np.ndarray,
 ) -> None:
-    """Change the biases of a field but the event until the rows drawn, weighted by them, are as the
-    real ones.
+    """Change the biases of a field until the rows drawn, weighted by them, are as the real ones.
 
-    They change `times` as much as that takes, those by attributes of users more; the real rows are
-    weighted so that contexts are as frequent as among those drawn, which the biases of this field
-    cannot change. `weight` (n,) are those of the rows drawn, at first.
+    Not of the event, see `_rake_events`. They change `times` as much as that takes, those by
+    attributes of users more; the real rows are weighted so that contexts are as frequent as among
+    those drawn, which the biases of this field cannot change. `weight` (n,) are those of the rows
+    drawn, at first.
     """
     contexts = Contexts(codec) if "gap" in biases else None
     tables = _tables(codec, name, real, drawn, biases)
