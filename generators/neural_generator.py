@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from eventlog import EventLog
-from eventlog._runtime.settings import Range
+from eventlog._runtime.settings import Range, parameters
 from generators.codec.codec import Codec
 from generators.codec.restore.codec import restored
 from generators.markov.attributes import AttributeTables
@@ -135,8 +135,8 @@ class NeuralGenerator(SequenceGenerator):
 
     def expected_seconds(self, log: EventLog, *, private: bool) -> float | None:
         """See Generator.expected_seconds; known for the default width and layers only."""
-        usual = type(self)()
-        if (self.width, self.layers) != (usual.width, usual.layers):
+        usual = parameters(type(self))
+        if any(getattr(self, name) != usual[name] for name in ("width", "layers")):
             return None
         if not private:
             epochs = epochs_of(self.plan, len(log))

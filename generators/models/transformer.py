@@ -23,6 +23,7 @@ class Transformer(NeuralGenerator):
 
     Args:
         heads: attention heads; `width` must be a multiple of twice as many.
+        layers: of the decoder.
         rate: learning rate.
         network: see `NeuralGenerator`; `window` is at most 128 here.
     """

@@ -19,6 +19,7 @@ import generators
 from eventlog import InputError, WorkError
 from eventlog._runtime.files import sha256
 from eventlog.check import check
+from generators.models.vae import Vae
 from generators.nn.training import check_finite
 from generators.persistence import make
 
@@ -253,3 +254,14 @@ def test_the_estimate_of_a_fit_grows_with_the_work(private: bool) -> None:
     ]
     assert 0 < seconds[0][0] < seconds[0][1] < seconds[1][1] and seconds[0][0] < seconds[1][0]
     assert make("vae", {"width": 16}).expected_seconds(small, private=private) is None
+
+
+def test_a_model_with_an_argument_of_its_own_says_how_long_it_takes() -> None:
+    class Mine(Vae):
+        def __init__(self, *, purpose: str, **network: Any) -> None:
+            super().__init__(**network)
+            self.purpose = purpose
+
+    log = shop_log(users=30, rows=10, items=20)
+    assert Mine(purpose="a study").expected_seconds(log, private=False)
+    assert Mine(purpose="a study", layers=3).expected_seconds(log, private=False) is None
