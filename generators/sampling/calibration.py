@@ -130,23 +130,13 @@ def _rake(
     those drawn, which the biases of this field cannot change. `weight` (n,) are those of the rows
     drawn, at first.
     """
-    contexts = Contexts(codec) if "gap" in biases else None
     tables = _tables(codec, name, real, drawn, biases)
-    few: dict[str, float | np.ndarray] = {name: FEW}
-    frequent = None
-    if name in biases and contexts:
-        few[name] = _few(codec, name, len(biases[name]))
-        frequent = _as_frequent(*tables[name], len(biases[name]))
-    wanted = {}
-    for of, ((row, code), _) in tables.items():
-        known = None if of == name or frequent is None else frequent[code >= 0]
-        shape = _shape_counted(codec, name, of, biases)
-        wanted[of] = _counts(row[code >= 0], code[code >= 0], known, shape)
+    wanted, few = _wanted(codec, name, tables, biases)
     for _ in range(RAKINGS):
         for of, (_, (row, code)) in tables.items():
             bias, counted, by_attribute = biases[of], code >= 0, of != name
             counts = _counts(row[counted], code[counted], weight[counted], wanted[of].shape)
-            step = _step(wanted[of], counts, few.get(of, FEW_OF_CODE))
+            step = _step(wanted[of], counts, FEW_OF_CODE if by_attribute else few)
             step[counts == 0] /= RAKINGS  # no weight says that it has been raised before
             # what one code gains others of the same context lose, and nothing else does
             before, at = weight[counted], row[counted]
@@ -175,33 +165,25 @@ def _rake_events(
     How often a sample has a rare event is chance, how likely it was is not (Rao and Blackwell:
     Casella and Robert 1996, doi:10.1093/biomet/83.1.81).
     """
-    contexts = Contexts(codec) if "gap" in biases else None
     tables = _tables(codec, "event", real, drawn, biases)
-    of_items = {*levels_of_last_item(codec), AFTER_MOVE}
-    few: dict[str, float | np.ndarray] = {"event": FEW, ANYWHERE: FEW}
-    frequent = None
-    if contexts:
-        few["event"] = _few(codec, "event", len(biases["event"]))
-        frequent = _as_frequent(*tables["event"], len(biases["event"]))
+    wanted, few = _wanted(codec, "event", tables, biases)
+    of_all, of_items = {"event", ANYWHERE}, {*levels_of_last_item(codec), AFTER_MOVE}
     assert drawn.event_shares is not None
     share = drawn.event_shares.copy()
     asked = []
-    for of, ((row, code), (drawn_row, drawn_code)) in tables.items():
-        known = None if of == "event" or frequent is None else frequent[code >= 0]
-        wanted = _counts(row[code >= 0], code[code >= 0], known, biases[of].shape)
-        which = np.flatnonzero(drawn_code >= 0)
-        at = drawn_row[which]
-        shape = len(wanted), len(share)
-        asked.append((of, wanted, which, at, csr_array((np.ones(len(at)), (at, which)), shape)))
+    for of, (_, (row, code)) in tables.items():
+        which = np.flatnonzero(code >= 0)
+        at, shape = row[which], (len(wanted[of]), len(share))
+        asked.append((of, which, at, csr_array((np.ones(len(at)), (at, which)), shape)))
     for _ in range(RAKINGS):
-        for of, wanted, which, at, places in asked:
+        for of, which, at, places in asked:
             counts = places @ share
-            of_users = of not in ("event", ANYWHERE, *of_items)  # a user's rows are alike
+            of_users = of not in of_all | of_items  # a user's rows are alike
             step = _step(
-                wanted,
+                wanted[of],
                 counts,
-                few.get(of, FEW_OF_CODE if of_users else FEW),
-                0 if of in ("event", ANYWHERE) else contexts_given(codec, "event"),
+                few if of == "event" else FEW_OF_CODE if of_users else FEW,
+                0 if of in of_all else contexts_given(codec, "event"),
                 1.0 if of_users else SHARES_SAY,
             )
             step[counts == 0] = 0  # it cannot be drawn there
@@ -243,6 +225,26 @@ def _tables(
             lambda rows: (rows.spent, np.where(_goes_on_or_begins(rows), rows.begins, -1))
         )
     return found
+
+
+def _wanted(
+    codec: Codec, name: str, tables: dict[str, tuple[Table, Table]], biases: Biases
+) -> tuple[dict[str, np.ndarray], float | np.ndarray]:
+    """Return what the log has of a field's `tables`, counts by the name of their biases, and how
+    many rows say nothing of a code in that for all users.
+
+    But for that, a network's log is weighted so that contexts are as frequent as in the sample.
+    """
+    few: float | np.ndarray = FEW
+    frequent, found = None, dict[str, np.ndarray]()
+    if name in biases and "gap" in biases:
+        few = _few(codec, name, len(biases[name]))
+        frequent = _as_frequent(*tables[name], len(biases[name]))
+    for of, ((row, code), _) in tables.items():
+        known = None if of == name or frequent is None else frequent[code >= 0]
+        shape = _shape_counted(codec, name, of, biases)
+        found[of] = _counts(row[code >= 0], code[code >= 0], known, shape)
+    return found, few
 
 
 def _shape_counted(codec: Codec, name: str, of: str, biases: Biases) -> tuple[int, int]:

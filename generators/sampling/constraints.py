@@ -8,8 +8,6 @@ be of another type, and all functions compiled again, where only one user is lef
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit
 
@@ -38,54 +36,57 @@ from generators.sequences.user_record import (
 LEAST = -100.0  # of a logit, counted from the highest
 
 
-@njit(cache=True)
-def drawn(logits, can, u, weight):
-    """Draw a code from softmax(logits) over what `can` (size,) allows, by a uniform number `u`.
+@inner
+def _weigh(logits, can, weight):
+    """Write to `weight` (size,) float32 numbers proportional to softmax(logits) over what `can`
+    (size,) allows, and return their sum.
 
-    Returns 0 where nothing is possible. Where no allowed code has any weight, all of them have the
-    same. Writes to `weight` (size,) float32.
+    It is 0 where nothing is possible. Where no allowed code has any weight, all of them have the
+    same.
     """
     size, highest, open_ = len(logits), -np.inf, 0
     for k in range(size):
         open_ += can[k]
         if can[k] and logits[k] > highest:
             highest = logits[k]
-    if open_ == 0:
-        return 0
-    if highest == -np.inf:
+    if open_ == 0 or highest == -np.inf:
         for k in range(size):
             weight[k] = can[k]
     else:
         for k in range(size):  # without branches the compiler uses vectors
             share = exponential(np.float32(max(logits[k] - highest, LEAST)))
             weight[k] = share if can[k] & (logits[k] > -np.inf) else np.float32(0)
-    total = 0.0
-    for k in range(size):
-        total += weight[k]
+    return _sum(weight)
+
+
+@njit(cache=True)
+def drawn(logits, can, u, weight):
+    """Draw a code from softmax(logits) over what `can` (size,) allows, by a uniform number `u`.
+
+    Returns 0 where nothing is possible. Writes to `weight` (size,) float32, see `_weigh`.
+    """
+    total = _weigh(logits, can, weight)
+    if total == 0.0:
+        return 0
     wanted, sum_so_far = u * total, 0.0
-    for k in range(size):
+    for k in range(len(logits)):
         sum_so_far += weight[k]
         if sum_so_far > wanted:
             return k
-    return size - 1  # never: u < 1
+    return len(logits) - 1  # never: u < 1
 
 
 @njit(cache=True)
 def shares_of(logits, can):
-    """Return with which probability `draw_codes` draws each code, (m, size) float32."""
-    out = np.zeros(logits.shape, dtype=np.float32)
+    """Return with which probability `draw_codes` draws each code, (m, size) float32.
+
+    All are 0 where nothing is possible.
+    """
+    out = np.empty(logits.shape, dtype=np.float32)
     for i in range(len(logits)):
-        highest, total = -np.inf, np.float32(0)
+        total = max(_weigh(logits[i], can[i], out[i]), 1.0)  # the likeliest code weighs 1
         for k in range(logits.shape[1]):
-            if can[i, k] and logits[i, k] > highest:
-                highest = logits[i, k]
-        for k in range(logits.shape[1]):
-            if can[i, k] and logits[i, k] > -np.inf:
-                out[i, k] = math.exp(logits[i, k] - highest)
-                total += out[i, k]
-        for k in range(logits.shape[1]):
-            if total > 0:
-                out[i, k] /= total
+            out[i, k] /= total
     return out
 
 
